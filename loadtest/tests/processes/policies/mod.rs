@@ -11,5 +11,6 @@ mod header_names;
 mod identify;
 mod limit_kinds;
 mod listeners;
+mod quotas;
 mod rate_limits;
 mod tokens;

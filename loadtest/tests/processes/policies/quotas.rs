@@ -1,0 +1,232 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Quotas in the store and in Redis: never exceeded and almost all usable, whatever is killed.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use loadtest::socket::Reserved;
+use tempfile::TempDir;
+
+use crate::harness::gateway::WEB;
+use crate::harness::{Client, Gateway, Setup, tool, wait_for};
+
+const QUOTA: u32 = 6_000;
+
+/// A gateway that counts in `database`, whose section stands in `section`.
+fn counting(section: &str, database: &str, more: &str) -> Gateway {
+    Setup::new(format!(
+        "{WEB}\n{section}\n[policy.all]\nrate_limit = {{ windows = [\"{QUOTA}/month\"], key = \"header:X-Key\", \
+         counted_in = \"{database}\", {more} }}\n\
+         [[route]]\npath = \"/limited\"\nanswer = {{ body = \"in\" }}\npolicies = [\"all\"]\n"
+    ))
+    .shards(2)
+    .log("")
+    .start()
+}
+
+fn in_store(folder: &Path) -> Gateway {
+    counting(&format!("[store]\npath = \"{}\"\n", folder.join("turnpike.db").display()), "store", "")
+}
+
+fn in_redis(redis: &Redis, more: &str) -> Gateway {
+    let port = redis.address.port();
+    counting(&format!("[redis]\nurl = \"redis://127.0.0.1:{port}/3\"\npassword = \"secret\"\n"), "redis", more)
+}
+
+/// Asks once; the status.
+fn ask(client: &mut Client, key: &str) -> u16 {
+    client.ask(format!("GET /limited HTTP/1.1\r\nHost: a.test\r\nX-Key: {key}\r\n\r\n")).status
+}
+
+/// Asks on several connections until `most` were let through or one was refused. Returns how many were let through, and
+/// the statuses of refusals that were not 429.
+fn use_up(here: SocketAddr, connections: usize, key: &str, most: u32) -> (u32, Vec<u16>) {
+    let (admitted, over) = (AtomicU32::new(0), AtomicBool::new(false));
+    let odd = thread::scope(|scope| {
+        let one = || {
+            let mut client = Client::to(here);
+            let mut odd = Vec::new();
+            let mut refused = 0;
+            while !over.load(Ordering::Relaxed) && refused < 5 {
+                match ask(&mut client, key) {
+                    200 => {
+                        refused = 0;
+                        if admitted.fetch_add(1, Ordering::Relaxed) + 1 >= most {
+                            over.store(true, Ordering::Relaxed);
+                        }
+                    }
+                    429 => {
+                        // What another thread gives back comes within a moment.
+                        refused += 1;
+                        thread::sleep(Duration::from_millis(100));
+                    }
+                    other => {
+                        odd.push(other);
+                        refused += 1;
+                    }
+                }
+            }
+            odd
+        };
+        let all: Vec<_> = (0..connections).map(|_| scope.spawn(one)).collect();
+        all.into_iter().flat_map(|worker| worker.join().expect("no worker panics")).collect()
+    });
+    (admitted.into_inner(), odd)
+}
+
+#[test]
+fn a_quota_in_the_store_outlives_any_number_of_kills() {
+    let folder = TempDir::new().expect("a folder");
+    let mut total = 0;
+    let kills = 5;
+    for round in 1..=kills {
+        let mut gateway = in_store(folder.path());
+        let here = gateway.here();
+        let done = AtomicBool::new(false);
+        let got = thread::scope(|scope| {
+            let worker = scope.spawn(|| {
+                let mut admitted = 0;
+                let mut client = Client::to(here);
+                while !done.load(Ordering::Relaxed) {
+                    let request = "GET /limited HTTP/1.1\r\nHost: a.test\r\nX-Key: k\r\n\r\n";
+                    if client.try_send(request).is_err() {
+                        break;
+                    }
+                    match client.read("GET") {
+                        Ok(response) if response.status == 200 => admitted += 1,
+                        Ok(response) => assert_eq!(response.status, 429),
+                        // It may have been counted; nobody was told.
+                        Err(_) => break,
+                    }
+                }
+                admitted
+            });
+            thread::sleep(Duration::from_millis(80 * round));
+            gateway.signal("KILL");
+            done.store(true, Ordering::Relaxed);
+            worker.join().expect("it does not panic")
+        });
+        gateway.wait(Duration::from_secs(5));
+        total += got;
+    }
+    let gateway = in_store(folder.path());
+    let (got, odd) = use_up(gateway.here(), 3, "k", QUOTA * 2);
+    let all = total + got;
+    println!("{total} before the last start, {got} after it, of {QUOTA}");
+    assert!(odd.is_empty(), "{odd:?}");
+    assert!(got > 0, "the kills came too late to prove anything");
+    assert!(all <= QUOTA, "{all} of {QUOTA}");
+    // One percent for each kill, and one that lies on threads at the end.
+    let least = QUOTA - QUOTA / 100 * (kills as u32 + 1);
+    assert!(all >= least, "{all} of {QUOTA}, of which {least} should be usable");
+}
+
+#[test]
+fn a_clean_stop_gives_back_what_was_leased() {
+    let folder = TempDir::new().expect("a folder");
+    let mut total = 0;
+    for _ in 0..4 {
+        let mut gateway = in_store(folder.path());
+        total += use_up(gateway.here(), 2, "k", 500).0;
+        gateway.signal("TERM");
+        assert!(gateway.wait(Duration::from_secs(20)).success());
+    }
+    let gateway = in_store(folder.path());
+    let all = total + use_up(gateway.here(), 3, "k", QUOTA * 2).0;
+    assert!((QUOTA - QUOTA / 100..=QUOTA).contains(&all), "{all} of {QUOTA}");
+    assert_eq!(use_up(gateway.here(), 1, "other", 10).0, 10, "another key has a quota of its own");
+}
+
+/// A Redis of our own.
+struct Redis {
+    address: SocketAddr,
+    _reserved: Reserved,
+    folder: TempDir,
+    process: Option<Child>,
+}
+
+impl Redis {
+    fn start() -> Redis {
+        let reserved = tool::reserved();
+        let (address, folder) = (reserved.address(), TempDir::new().expect("a folder"));
+        let mut redis = Redis { address, _reserved: reserved, folder, process: None };
+        redis.begin();
+        redis
+    }
+
+    fn begin(&mut self) {
+        let port = self.address.port().to_string();
+        let mut command = Command::new("redis-server");
+        command.args(["--port", &port, "--bind", "127.0.0.1", "--save", "", "--requirepass", "secret", "--dir"]);
+        command.arg(self.folder.path()).stdout(Stdio::null()).stderr(Stdio::null());
+        self.process = Some(command.spawn().expect("redis-server starts"));
+        let address = self.address;
+        wait_for("Redis", || std::net::TcpStream::connect(address).ok());
+    }
+
+    /// Ends it, with all that it knows.
+    fn end(&mut self) {
+        if let Some(mut process) = self.process.take() {
+            process.kill().expect("it runs");
+            process.wait().expect("it ends");
+        }
+    }
+}
+
+impl Drop for Redis {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+#[test]
+fn two_gateways_share_a_quota_in_redis_on_an_uneven_load() {
+    let redis = Redis::start();
+    let (first, second) = (in_redis(&redis, ""), in_redis(&redis, ""));
+    let (of_second, of_first) =
+        (use_up(second.here(), 1, "k", QUOTA / 10 - 200).0, use_up(first.here(), 3, "k", QUOTA * 2));
+    let (of_first, odd) = of_first;
+    let of_second = of_second + use_up(second.here(), 2, "k", QUOTA).0;
+    let all = of_first + of_second;
+    println!("{of_first} and {of_second} of {QUOTA}");
+    assert!(odd.is_empty(), "{odd:?}");
+    assert!(all <= QUOTA, "{all} of {QUOTA}");
+    assert!(all >= QUOTA * 97 / 100, "only {all} of {QUOTA}");
+}
+
+#[test]
+fn while_redis_is_away_each_gateway_does_as_it_was_told_and_no_burst_follows() {
+    let mut redis = Redis::start();
+    let closed = in_redis(&redis, "");
+    let open = in_redis(&redis, "on_outage = \"open\"");
+    let shared = in_redis(&redis, "on_outage = \"local_share\", gateways = 3");
+    let before: u32 = [&closed, &open, &shared].iter().map(|gateway| use_up(gateway.here(), 1, "k", 1_000).0).sum();
+    assert_eq!(before, 3_000);
+    redis.end();
+    // What is leased already is used first.
+    let (rest, odd) = use_up(closed.here(), 1, "k", QUOTA);
+    assert!(rest <= QUOTA / 100 && !odd.is_empty() && odd.iter().all(|status| *status == 503), "{rest} {odd:?}");
+    assert_eq!(use_up(open.here(), 1, "k", 300).0, 300);
+    let (local, odd) = use_up(shared.here(), 2, "k", QUOTA);
+    assert!(odd.is_empty(), "{odd:?}");
+    assert!((900..=1_000).contains(&local), "{local} of its third of what was left");
+    redis.begin();
+    thread::sleep(Duration::from_millis(1_500));
+    // The server has forgotten everything, and learns it again from those that know it.
+    let mut after = 0;
+    for gateway in [&shared, &closed, &open] {
+        after += use_up(gateway.here(), 1, "k", 30).0;
+    }
+    thread::sleep(Duration::from_millis(1_000));
+    for gateway in [&closed, &shared] {
+        after += use_up(gateway.here(), 2, "k", QUOTA * 2).0;
+    }
+    let all = before + rest + local + after;
+    println!("{before}, {rest}, {local}, {after}");
+    // What the first of them leased before the others told what they have had.
+    assert!(all <= QUOTA + QUOTA / 100, "{all} of {QUOTA}");
+}
