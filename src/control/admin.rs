@@ -34,7 +34,7 @@ use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::io;
 use std::os::fd::OwnedFd;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -43,8 +43,8 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, UnixListener};
-use tokio::sync::mpsc;
-use tokio::task::{AbortHandle, spawn_local};
+use tokio::sync::{mpsc, watch};
+use tokio::task::{AbortHandle, JoinSet, spawn_local};
 
 use crate::base::{Address, Tick};
 pub(crate) use crate::control::admin::access::Access;
@@ -69,7 +69,7 @@ pub(crate) fn state(asks: mpsc::Sender<AdminRequest>) -> AdminState {
     AdminState::new(asks, routes::all())
 }
 
-/// A running server on one socket; dropping it stops accepting and ends its connections.
+/// A running server on one socket; dropping it stops accepting, and its connections end.
 #[derive(Debug)]
 pub(crate) struct AdminServer {
     /// A duplicate, for a successor.
@@ -126,12 +126,19 @@ impl Acceptor {
 
 /// The connections of a server, the oldest first. A full server closes one for each that comes: the oldest that waits
 /// for a request, or the oldest of all where none does. So nobody can hold up `/healthz` with connections that are
-/// silent or slow.
-#[derive(Default)]
+/// silent or slow. When it is dropped, each ends as soon as it has sent the response that it is making.
 struct Connections {
-    /// Ends with its owner: a set of tasks aborts them when it is dropped.
-    tasks: tokio::task::JoinSet<()>,
+    tasks: JoinSet<()>,
     held: VecDeque<Held>,
+    /// Connections learn by it that it is gone.
+    alive: watch::Sender<()>,
+}
+
+impl Drop for Connections {
+    fn drop(&mut self) {
+        // A set of tasks would abort them.
+        self.tasks.detach_all();
+    }
 }
 
 struct Held {
@@ -141,7 +148,11 @@ struct Held {
 }
 
 impl Connections {
-    fn add(&mut self, serve: impl FnOnce(Rc<Cell<bool>>) -> LocalTask) {
+    fn new() -> Connections {
+        Connections { tasks: JoinSet::new(), held: VecDeque::new(), alive: watch::Sender::new(()) }
+    }
+
+    fn add(&mut self, serve: impl FnOnce(Rc<Cell<bool>>, watch::Receiver<()>) -> LocalTask) {
         while self.tasks.try_join_next().is_some() {}
         self.held.retain(|held| !held.task.is_finished());
         if self.held.len() >= CONNECTIONS_MAX {
@@ -149,7 +160,7 @@ impl Connections {
             self.held.remove(victim).into_iter().for_each(|held| held.task.abort());
         }
         let answering = Rc::new(Cell::new(false));
-        let task = self.tasks.spawn_local(serve(Rc::clone(&answering)));
+        let task = self.tasks.spawn_local(serve(Rc::clone(&answering), self.alive.subscribe()));
         self.held.push_back(Held { task, answering });
     }
 }
@@ -168,19 +179,20 @@ struct Server {
 const WARN_AGAIN: Duration = Duration::from_secs(10);
 
 async fn accept(acceptor: Acceptor, server: Server) {
-    let mut connections = Connections::default();
+    let mut connections = Connections::new();
     let mut warn_at = Tick::ZERO;
     loop {
         let accepted = match &acceptor {
             Acceptor::Tcp(listener) => listener.accept().await.and_then(|(stream, peer)| {
                 let received = Received::At { local: stream.local_addr()?.ip(), peer: peer.ip() };
                 let server = server.clone();
-                connections.add(move |answering| Box::pin(serve(stream, received, server, answering)));
+                connections.add(move |answering, alive| Box::pin(serve(stream, received, server, (answering, alive))));
                 Ok(())
             }),
             Acceptor::Unix(listener) => listener.accept().await.map(|(stream, _)| {
                 let server = server.clone();
-                connections.add(move |answering| Box::pin(serve(stream, Received::Unix, server, answering)));
+                connections
+                    .add(move |answering, alive| Box::pin(serve(stream, Received::Unix, server, (answering, alive))));
             }),
         };
         if let Err(error) = accepted {
@@ -198,7 +210,7 @@ async fn serve(
     stream: impl AsyncRead + AsyncWrite + Unpin + 'static,
     received: Received,
     server: Server,
-    answering: Rc<Cell<bool>>,
+    (answering, mut alive): (Rc<Cell<bool>>, watch::Receiver<()>),
 ) {
     let service = service_fn(move |request| {
         let (server, answering) = (server.clone(), Rc::clone(&answering));
@@ -212,7 +224,15 @@ async fn serve(
     });
     let mut builder = http1::Builder::new();
     builder.timer(TokioTimer::new()).header_read_timeout(HEAD_WAIT).max_buf_size(HEAD_BYTES_MAX);
-    if let Err(error) = builder.serve_connection(TokioIo::new(stream), service).await {
+    let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
+    let ended = tokio::select! {
+        ended = connection.as_mut() => ended,
+        _ = alive.changed() => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = ended {
         tracing::debug!(%error, "an admin connection ended early");
     }
 }

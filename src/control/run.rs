@@ -41,8 +41,10 @@ const RESULTS_MAX: usize = 256;
 /// Longest wait for work on other threads that is still under way at the end.
 const SHUT_DOWN: Duration = Duration::from_secs(1);
 
-/// Turns that other tasks get after the last event.
-const LAST_TURNS: usize = 16;
+/// Longest wait at the end for responses of the admin server that are on their way.
+const LAST_RESPONSES: Duration = Duration::from_secs(1);
+/// How often it is looked whether they are sent.
+const LOOK: Duration = Duration::from_millis(1);
 
 /// What the control plane starts with.
 pub(crate) struct Start {
@@ -79,12 +81,11 @@ pub(crate) fn run(start: Start) -> io::Result<ExitReport> {
 
 async fn serve(start: Start) -> io::Result<u8> {
     let ((loads_in, loads), (merged_in, merged)) = (mpsc::channel(1), mpsc::channel(1));
-    let (asks_in, asks) = mpsc::channel(ASKS_MAX);
+    let ((asks_in, asks), (settled_in, settled)) = (mpsc::channel(ASKS_MAX), mpsc::channel(RESULTS_MAX));
     let ((answers_in, answers), (verdicts_in, verdicts)) = (mpsc::channel(RESULTS_MAX), mpsc::channel(RESULTS_MAX));
     let ((reflected_in, reflected), (told_in, told)) = (mpsc::channel(RESULTS_MAX), mpsc::channel(RESULTS_MAX));
     let ((answered_in, answered), (usage_in, usage)) = (mpsc::channel(RESULTS_MAX), mpsc::channel(RESULTS_MAX));
-    let (settled_in, settled) = mpsc::channel(RESULTS_MAX);
-    let mut events = Events {
+    let events = Events {
         signals: Signals::listen()?,
         asks,
         shards: start.shards,
@@ -102,7 +103,7 @@ async fn serve(start: Start) -> io::Result<u8> {
         successor: None,
     };
     let (count, now, seed) = (start.ends.len(), machine::now(), seed());
-    let mut plane = Plane {
+    let plane = Plane {
         setup: Setup {
             host: start.host,
             program: start.program,
@@ -145,17 +146,22 @@ async fn serve(start: Start) -> io::Result<u8> {
         driver: "",
         timers: Timers::new(now),
     };
-    plane.begin(start.loaded);
-    let code = plane.run(&mut events).await;
-    last_turns().await;
-    Ok(code)
+    Ok(live(plane, start.loaded, events).await)
 }
 
-/// The requester of a stop still gets the response, which is already on its way.
-async fn last_turns() {
-    for _ in 0..LAST_TURNS {
-        tokio::task::yield_now().await;
+/// From the first plan to the end. The requester of a stop still gets the response.
+async fn live(mut plane: Plane, loaded: Loaded, mut events: Events) -> u8 {
+    let admin = Rc::clone(&plane.setup.admin);
+    plane.begin(loaded);
+    let code = plane.run(&mut events).await;
+    // Whoever has asked and was not answered learns that nobody will.
+    drop(events);
+    let until = machine::now().after(LAST_RESPONSES);
+    // Each connection holds it.
+    while Rc::strong_count(&admin) > 1 && machine::now() < until {
+        tokio::time::sleep(LOOK).await;
     }
+    code
 }
 
 /// A name that no other process has: usage that is sent again is known by it.

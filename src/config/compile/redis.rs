@@ -94,7 +94,9 @@ mod tests {
 
     #[test]
     fn a_url_names_host_port_database_and_nothing_else() {
-        const CASES: &[(&str, Option<(&str, u16, u32, bool)>)] = &[
+        /// Host, port, database, and whether it is TLS.
+        type Place = (&'static str, u16, u32, bool);
+        const CASES: &[(&str, Option<Place>)] = &[
             ("redis://a.test", Some(("a.test", 6379, 0, false))),
             ("redis://a.test:7000/12", Some(("a.test", 7000, 12, false))),
             ("rediss://a.test/3", Some(("a.test", 6379, 3, true))),

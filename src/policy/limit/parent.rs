@@ -44,7 +44,7 @@ pub enum OnOutage {
 
 /// Something for the database to do, wholly or not at all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Order {
+pub(crate) struct Order {
     /// Which one.
     pub number: u64,
     /// Which key.
@@ -64,7 +64,7 @@ pub struct Order {
 
 /// What became of an order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Outcome {
+pub(crate) enum Outcome {
     /// It was done.
     Leased {
         /// So much was leased.
@@ -78,7 +78,7 @@ pub enum Outcome {
 
 /// The parent of one limit's keys in one process.
 #[derive(Debug)]
-pub struct Parent {
+pub(crate) struct Parent {
     limit: LimitId,
     rate: Rate,
     shards: u32,
@@ -124,11 +124,11 @@ struct Question {
 }
 
 /// Messages to shards.
-pub type Replies = Vec<(ShardId, Message)>;
+pub(crate) type Replies = Vec<(ShardId, Message)>;
 
 impl Parent {
     /// Of a leased rate in windows of this calendar, for so many shards. `keys_max` bounds the keys that are known.
-    pub fn new(
+    pub(crate) fn new(
         (limit, rate): (LimitId, Rate),
         calendar: Calendar,
         on_outage: OnOutage,
@@ -139,22 +139,22 @@ impl Parent {
     }
 
     /// Which limit.
-    pub fn limit(&self) -> LimitId {
+    pub(crate) fn limit(&self) -> LimitId {
         self.limit
     }
 
     /// What a new plan says.
-    pub fn follow(&mut self, rate: Rate, on_outage: OnOutage) {
+    pub(crate) fn follow(&mut self, rate: Rate, on_outage: OnOutage) {
         (self.rate, self.on_outage) = (rate, on_outage);
     }
 
     /// What the database is to do next.
-    pub fn take_orders(&mut self) -> Vec<Order> {
+    pub(crate) fn take_orders(&mut self) -> Vec<Order> {
         std::mem::take(&mut self.orders)
     }
 
     /// A message from a shard.
-    pub fn receive(&mut self, from: ShardId, message: &Message, (now, wall): (Tick, Wall), out: &mut Replies) {
+    pub(crate) fn receive(&mut self, from: ShardId, message: &Message, (now, wall): (Tick, Wall), out: &mut Replies) {
         self.look(wall);
         let key = message.key;
         match message.body {
@@ -188,7 +188,7 @@ impl Parent {
     }
 
     /// What became of an order.
-    pub fn settle(&mut self, order: &Order, outcome: Outcome, (now, wall): (Tick, Wall), out: &mut Replies) {
+    pub(crate) fn settle(&mut self, order: &Order, outcome: Outcome, (now, wall): (Tick, Wall), out: &mut Replies) {
         self.look(wall);
         let Some(at) = self.table.locate(order.key) else { return };
         let quota = self.rate.burst();
@@ -222,7 +222,7 @@ impl Parent {
     }
 
     /// Looks at up to `count` keys: what is idle goes back to the database, and what it does not know yet is told.
-    pub fn sweep(&mut self, count: usize, (now, wall): (Tick, Wall)) {
+    pub(crate) fn sweep(&mut self, count: usize, (now, wall): (Tick, Wall)) {
         self.look(wall);
         for _ in 0..count.min(self.table.len()) {
             let Some((key, at)) = self.table.step() else { break };
@@ -242,7 +242,7 @@ impl Parent {
     }
 
     /// The database may have forgotten what it was told: tells it again.
-    pub fn tell_again(&mut self, wall: Wall) {
+    pub(crate) fn tell_again(&mut self, wall: Wall) {
         self.look(wall);
         for at in 0..self.table.len() {
             let key = self.table.key(at);
@@ -254,7 +254,7 @@ impl Parent {
     }
 
     /// Gives all back that is not granted: the process ends.
-    pub fn surrender(&mut self, wall: Wall) {
+    pub(crate) fn surrender(&mut self, wall: Wall) {
         self.look(wall);
         for at in 0..self.table.len() {
             let key = self.table.key(at);
@@ -268,7 +268,7 @@ impl Parent {
     }
 
     /// The database forgot what was used of a key: it has its whole quota again, and what is here of it is void.
-    pub fn reset(&mut self, key: u64, now: Tick) {
+    pub(crate) fn reset(&mut self, key: u64, now: Tick) {
         if let Some(ledger) = self.table.find(key) {
             let waiting = std::mem::take(&mut ledger.waiting);
             *ledger = Ledger { waiting, ..Ledger::new(ledger.window, ledger.quota, now) };
@@ -276,14 +276,14 @@ impl Parent {
     }
 
     /// The window in which this is, for whoever looks a key up in the database.
-    pub fn window(&mut self, wall: Wall) -> Window {
+    pub(crate) fn window(&mut self, wall: Wall) -> Window {
         self.look(wall);
         self.window
     }
 
     /// Leased of a key in this window, and not granted.
     #[cfg(test)]
-    pub fn pool(&self, key: u64) -> u32 {
+    pub(crate) fn pool(&self, key: u64) -> u32 {
         self.table.locate(key).map_or(0, |at| self.table.look(at).pool)
     }
 

@@ -150,7 +150,7 @@ impl World {
         let part = &mut found.parts[shard];
         part.look(now, || wall);
         part.receive(ShardId::PARENT, &message, now);
-        while let Some(key) = part.next_woken() {
+        if let Some(key) = part.next_woken() {
             let woken = found.waiting.extract_if(.., |(of, at)| (*of, *at) == (key, shard)).count();
             for _ in 0..woken {
                 match self.gateways[gateway].parts[shard].retake(key, 1, now) {
@@ -159,13 +159,8 @@ impl World {
                     Taken::No(_) | Taken::NoRoom => {}
                 }
             }
-            return self.rest(gateway, shard);
+            assert!(self.gateways[gateway].parts[shard].next_woken().is_none(), "a message is about one key");
         }
-    }
-
-    /// Other keys that a message woke.
-    fn rest(&mut self, gateway: usize, shard: usize) {
-        assert!(self.gateways[gateway].parts[shard].next_woken().is_none(), "a message is about one key");
     }
 
     fn run(&mut self) {
