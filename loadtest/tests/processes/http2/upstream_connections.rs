@@ -124,7 +124,7 @@ fn what_was_declined_within_its_content_is_asked_again_from_http1() {
 fn what_was_declined_behind_much_content_fails() {
     let origin = Origin2::start();
     let gateway = before(&origin, "");
-    let large = json!([{ "path": "/decline/150000", "method": "POST", "size": 200_000 }, { "path": "/here" }]);
+    let large = json!([{ "path": "/decline/300000", "method": "POST", "size": 400_000 }, { "path": "/here" }]);
     let came = ask_all(gateway.here(), &large);
     assert_eq!((&came["answers"][0]["status"], &came["answers"][1]["status"]), (&json!(502), &json!(200)), "{came}");
     assert_eq!(gateway.log(2).iter().find(|entry| entry["status"] == 502).expect("one")["reason"], "stream_refused");
