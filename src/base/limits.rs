@@ -267,6 +267,35 @@ pub(crate) const INTROSPECTION_BYTES_MAX: usize = 64 * 1024;
 pub(crate) const QUESTIONS_MAX: usize = 1_024;
 /// Questions that one authorisation server is sent at once; more of them wait for their turn.
 pub(crate) const INTROSPECTIONS_MAX: usize = 32;
+
+// Sign-in of browsers (`policy::login`, `policy::oidc`).
+
+/// Cookies that one session is cut into; with more it is refused. Together they stay below the default of
+/// `head_bytes_max`.
+pub(crate) const SESSION_COOKIES_MAX: usize = 3;
+/// Logins that one browser may have under way; where it has more, they end when it begins another.
+pub(crate) const TICKETS_MAX: usize = 5;
+/// Logins that one browser may end in a row, within a minute, without coming back with its session; then it is told so
+/// and not sent to the issuer again.
+pub(crate) const LOGINS_IN_A_ROW_MAX: u64 = 5;
+/// Bytes of the path and query that a browser comes back to after a login; a longer one is `/`.
+pub(crate) const RETURN_TARGET_BYTES_MAX: usize = 2_048;
+/// Steps of logins of one policy and shard that are under way; above it 503.
+pub(crate) const LOGIN_STEPS_MAX: usize = 1_024;
+/// Steps of logins that one issuer is asked for at once; more of them wait for their turn.
+pub(crate) const LOGINS_MAX: usize = 64;
+/// Logins and logout tokens of one issuer that are remembered as used; where all of them are still in their time, 503.
+pub(crate) const LOGINS_USED_MAX: usize = 65_536;
+/// Sessions of one issuer that were sealed again in the last minute and are remembered, for requests that still come
+/// with what they had before; above it a session goes on as it is until there is room.
+pub(crate) const SESSIONS_RENEWED_MAX: usize = 16_384;
+/// Sessions, subjects and sessions of issuers that are known as revoked. Above it the older half becomes a line in
+/// time: whoever signed in before has to do so again.
+pub(crate) const REVOCATIONS_MAX: usize = 65_536;
+/// Bytes of the form that brings a logout token; more gets 413.
+pub(crate) const LOGOUT_FORM_BYTES_MAX: u64 = 32 * 1024;
+/// Fields of a form or a query of OAuth 2.0; one with more is refused.
+pub(crate) const FORM_FIELDS_MAX: usize = 32;
 // Expressions (`cel`).
 /// Longest expression; above it the configuration is refused.
 pub(crate) const EXPRESSION_BYTES_MAX: usize = 8 * 1024;

@@ -55,7 +55,8 @@ pub(crate) use grpc::{
 pub(crate) use index::Index;
 pub(crate) use log::{AccessLogPlan, JSON_FIELDS, LogField, LogFormat, LogPiece, LogTarget, LogTemplate};
 pub(crate) use source::{
-    AskedFor, ClientAuthentication, IntrospectionPlan, KeysPlace, KeysPlan, RedisPlan, SourcePlan,
+    AskedFor, ClientAuthentication, ClientCredentials, IntrospectionPlan, KeysPlace, KeysPlan, LoginPlan, RedisPlan,
+    SourcePlan, Tokens, Userinfo,
 };
 pub(crate) use store::{StoreHost, StoreServer, StoreTarget, StoreTls};
 pub(crate) use tls::{CertificatePlan, TlsPlan, Validity};

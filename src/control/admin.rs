@@ -51,8 +51,8 @@ pub(crate) use crate::control::admin::access::Access;
 use crate::control::admin::access::Received;
 pub(crate) use crate::control::admin::body::moment;
 pub(crate) use crate::control::admin::request::{
-    ASKS_MAX, AdminRequest, EndpointChange, LevelChange, LevelState, LimitKeyDo, LimitKeyFault, LimitKeyRequest,
-    LimitKeyState, LimitWindowState, Readiness, StopMode,
+    ASKS_MAX, AdminRequest, EndSessions, EndpointChange, LevelChange, LevelState, LimitKeyDo, LimitKeyFault,
+    LimitKeyRequest, LimitKeyState, LimitWindowState, Readiness, StopMode,
 };
 pub(crate) use crate::control::admin::state::AdminState;
 use crate::net::machine;

@@ -38,10 +38,12 @@ impl Plane {
             tracing::error!(%fault, "the store cannot be read; only what the configuration declares is known");
         }
         events.store = opened.events.take();
+        let revoked = std::mem::take(&mut opened.revoked);
         let snapshot = self.registry.begin(opened);
         let (keys, consumers) = (snapshot.key_count(), snapshot.consumer_count());
         tracing::info!(keys, consumers, "the store was read");
         self.shards.send_all(|_| ToShard::Directory(Arc::clone(&snapshot)));
+        self.revoke(&revoked);
     }
 
     /// Tells all shards what a plan declares, before they commit it.
@@ -77,6 +79,7 @@ impl Plane {
             StoreEvent::Up(effects) => {
                 tracing::info!("the store can be read and written again");
                 self.registry.set_fault(None);
+                self.remember_revoked();
                 let change = self.registry.learn(effects);
                 self.tell_change(change);
             }

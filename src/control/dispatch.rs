@@ -166,6 +166,9 @@ impl Plane {
                 let _ = reply.send(self.setup.host.log_level(change));
             }
             AdminRequest::LimitKey(request, reply) => self.limit_key(request, reply),
+            AdminRequest::EndSessions(order, reply) => {
+                let _ = reply.send(self.end_sessions_of(&order));
+            }
             AdminRequest::Endpoint(change, reply) => {
                 let _ = reply.send(self.set_share(&change));
             }
@@ -294,6 +297,9 @@ impl Plane {
                     self.shards.send(shard, ToShard::Answer(ticket, answer.clone()));
                 }
             }
+            Told::Ended(ended) => self.end_sessions(ended),
+            Told::Remembered(revoked) => self.revoke(&revoked),
+            Told::Session(row) => self.note_session(*row),
         }
     }
 
@@ -304,7 +310,7 @@ impl Plane {
             Question::Password(_) | Question::Nonce(_) | Question::Address(_) => {
                 self.questions.ask(asker, question, machine::now())
             }
-            Question::Keys(_) | Question::Token(_) => self.sources.ask(asker, question),
+            Question::Keys(_) | Question::Token(_) | Question::Login(..) => self.sources.ask(asker, question),
         };
         if let Some(answer) = answer {
             self.shards.send(shard, ToShard::Answer(ticket, answer));

@@ -91,7 +91,7 @@ impl Questions {
             }
             Question::Password(_) => Some(Answer::Busy),
             // `sources` answers these.
-            Question::Keys(_) | Question::Token(_) => Some(Answer::Unavailable),
+            Question::Keys(_) | Question::Token(_) | Question::Login(..) => Some(Answer::Unavailable),
             Question::Address(_) if self.addresses >= ADDRESSES_MAX => Some(Answer::Busy),
             Question::Address(question) => {
                 self.addresses += 1;
@@ -119,7 +119,7 @@ impl Questions {
             }
             // Only names are asked of somebody outside.
             Answer::Address(_) | Answer::Unavailable => self.addresses -= 1,
-            Answer::Keys | Answer::Token(_) | Answer::Nonce(_) | Answer::Busy => {}
+            Answer::Keys | Answer::Token(_) | Answer::Login(_) | Answer::Nonce(_) | Answer::Busy => {}
         }
     }
 

@@ -161,6 +161,7 @@ impl Plane {
         self.reloads.candidate = Some(Candidate { plan, spec, changes, files, texts, warnings, log, store, admin });
         self.reflect();
         self.tell_keys();
+        self.tell_revoked();
     }
 
     fn send_prepare(

@@ -16,6 +16,7 @@ pub(crate) mod file;
 pub(crate) mod object;
 pub(crate) mod response;
 pub(crate) mod server;
+pub(crate) mod session;
 pub(crate) mod token;
 pub(crate) mod usage;
 pub(crate) mod usage_export;
@@ -40,7 +41,9 @@ use crate::control::store::database::Database;
 use crate::control::store::fault::StoreFault;
 pub(crate) use crate::control::store::thread::StoreEvent;
 use crate::control::store::thread::{Job, StoreThread};
+use crate::net::machine;
 use crate::policy::directory::Snapshot;
+use crate::policy::login::Revocation;
 
 /// The control plane's end.
 #[derive(Debug)]
@@ -81,6 +84,8 @@ pub(crate) struct Opened {
     pub snapshot: Snapshot,
     /// The numbers that it uses.
     pub numbers: Numbers,
+    /// Sessions of browsers that ended before their time.
+    pub revoked: Vec<Revocation>,
     /// Why it could not be read.
     pub fault: Option<StoreFault>,
 }
@@ -95,9 +100,11 @@ impl std::fmt::Debug for Opened {
 /// must not be touched: another program or a newer version wrote it.
 pub(crate) fn open(target: &StoreTarget, declared: &Arc<Declared>) -> Result<Opened, StoreFault> {
     let mut numbers = Numbers::default();
+    let mut revoked = Vec::new();
     let read = thread::open(target).and_then(|mut database| {
         // What is changed while it is read is read again.
         let seen = changes::last(&mut database)?;
+        revoked = session::revocations(&mut database, machine::wall())?;
         let snapshot = load::snapshot(&mut database, declared, &mut numbers)?;
         Ok((database, seen, snapshot))
     });
@@ -114,7 +121,7 @@ pub(crate) fn open(target: &StoreTarget, declared: &Arc<Declared>) -> Result<Ope
     started.map_err(|error| StoreFault::Unavailable(error.to_string()))?;
     let store = Store { jobs, open: Arc::clone(&open), writes: 0 };
     let (events, declared) = (Some(StoreEvents { events, open }), Arc::clone(declared));
-    Ok(Opened { store, events, declared, snapshot, numbers, fault })
+    Ok(Opened { store, events, declared, snapshot, numbers, revoked, fault })
 }
 
 impl Store {

@@ -226,6 +226,7 @@ fn shard(part: ShardParts, manner: Manner, received: &Mutex<Received>) {
             ToShard::ResetLimit { key, .. } => (format!("reset {key}"), None),
             ToShard::Keys(_) => ("keys".to_owned(), None),
             ToShard::UsageRecorded { sequence } => (format!("usage {sequence}"), None),
+            ToShard::Revoked(_) => ("revoked".to_owned(), None),
             ToShard::Trace(orders) => (format!("trace {}", orders.len()), None),
             ToShard::StopAccepting => ("stop accepting".to_owned(), None),
             ToShard::ReportUpstreams => {

@@ -20,6 +20,7 @@ use crate::edge::shard::state::Shard;
 use crate::edge::upstream::pool::Upstream;
 use crate::link::{FromShard, ListeningSocket, ShardEnd, ToShard};
 use crate::net::{BellWaiter, Net};
+use crate::policy::PolicyState;
 use crate::policy::directory::Revision;
 use crate::policy::limit::{ShardId, Shards};
 
@@ -80,6 +81,13 @@ struct Prepared<N: Net> {
 }
 
 impl<N: Net> Main<N> {
+    /// Calls `each` with the states of all policies: of the plan in use, and of the one that is being prepared.
+    fn each_state(&self, each: impl Fn(&mut PolicyState)) {
+        let coming = self.prepared.as_ref().map(|prepared| prepared.bound.clone());
+        let bounds = self.shard.bound_already().into_iter().chain(coming);
+        bounds.for_each(|bound| bound.policies().for_each(|(_, state)| each(&mut state.borrow_mut())));
+    }
+
     async fn take(&mut self, message: ToShard<N::Socket>) {
         let shard = &self.shard;
         match message {
@@ -124,10 +132,10 @@ impl<N: Net> Main<N> {
             ToShard::Answer(ticket, answer) => {
                 shard.questions.take(ticket, answer, &shard.peers, shard.thread.net.now());
             }
-            ToShard::Keys(keys) => {
-                let coming = self.prepared.as_ref().map(|prepared| prepared.bound.clone());
-                let bounds = shard.bound_already().into_iter().chain(coming);
-                bounds.for_each(|bound| bound.policies().for_each(|(_, state)| state.borrow_mut().learn(&keys)));
+            ToShard::Keys(keys) => self.each_state(|state| state.learn(&keys)),
+            ToShard::Revoked(revoked) => {
+                let wall = shard.thread.net.wall();
+                self.each_state(|state| state.revoke(&revoked, wall));
             }
             ToShard::UsageRecorded { sequence } => shard.usage_recorded(sequence),
             ToShard::Trace(orders) => shard.tracer.follow(orders),

@@ -13,6 +13,7 @@ use crate::link::usage::UsageBatch;
 use crate::net::sockets::ListenSocket;
 use crate::policy::directory::{Change, Revision, Snapshot};
 use crate::policy::limit::{self, LimitId};
+use crate::policy::login::Revocations;
 use crate::policy::{Answer, Keys, Question, Ticket};
 use crate::wire::grpc::json::Transcoder;
 
@@ -89,6 +90,8 @@ pub enum ToShard<S = ListenSocket> {
         /// The batch's number.
         sequence: u64,
     },
+    /// Sessions that ended before their time, for the plan in use and the one being prepared.
+    Revoked(Arc<Revocations>),
     /// From now on show the way of the requests that these orders name, and of no others.
     Trace(Arc<[TraceOrder]>),
     /// Report the state of all upstreams and their endpoints (`FromShard::Upstreams`).

@@ -54,6 +54,8 @@ pub enum LocalBody<'p> {
     Empty,
     /// An RFC 9457 problem.
     Problem(Problem<'p>),
+    /// The same as a page for a person.
+    Page(Problem<'p>),
     /// What the subrequest brought (`Subrequest::kept`), whose type is among the fields.
     Fetched,
 }
@@ -72,6 +74,20 @@ pub struct Problem<'p> {
 }
 
 impl Problem<'_> {
+    /// Appends it as a page. All texts are our own; what HTML would take for its own is left out all the same.
+    pub fn append_page(&self, out: &mut Vec<u8>) {
+        let text = |text: &str, out: &mut Vec<u8>| {
+            out.extend(text.bytes().filter(|byte| !b"<>&\"'".contains(byte)));
+        };
+        out.extend_from_slice(b"<!doctype html>\n<html lang=\"en\"><meta charset=\"utf-8\"><title>");
+        text(self.title, out);
+        out.extend_from_slice(b"</title>\n<h1>");
+        text(self.title, out);
+        out.extend_from_slice(b"</h1>\n<p>");
+        text(self.detail, out);
+        out.extend_from_slice(b"</p></html>\n");
+    }
+
     /// Appends it as `application/problem+json`, for a response with this status and reason.
     pub fn append_json(&self, status: u16, reason: &'static str, out: &mut Vec<u8>) {
         out.extend_from_slice(b"{\"type\":");

@@ -21,7 +21,7 @@ use crate::base::{Tick, Wall};
 use crate::policy::decision::{Ask, AskOutcome, Decision};
 use crate::policy::facts::{Effects, Facts};
 use crate::policy::identity::Claims;
-use crate::policy::jwt::keys::{IssuerKeys, Lacking, Question as KeyQuestion};
+use crate::policy::jwt::keys::Question as KeyQuestion;
 use crate::policy::kind::{Call, Kind, ShardState};
 use crate::policy::limit::Shards;
 use crate::policy::phase::Phase;
@@ -33,7 +33,7 @@ use crate::policy::token::{
 use crate::wire::jose::{AlgorithmSet, Token, TokenError};
 use crate::wire::template::Lookup;
 
-pub(crate) use keys::KeySource;
+pub(crate) use keys::{IssuerKeys, KeySource, Lacking};
 
 /// Which tokens pass, and whom they stand for.
 #[derive(Clone, Debug, PartialEq)]

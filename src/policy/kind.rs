@@ -2,10 +2,11 @@
 //! Hot. What a kind of policy is: the trait that each one's plan implements, in its own file. `kinds` makes the enum
 //! and its dispatch from the list of them, so nothing here is called through a pointer.
 
-use crate::base::Tick;
+use crate::base::{Tick, Wall};
 use crate::policy::decision::{AskOutcome, Decision, LocalResponse};
 use crate::policy::facts::{Effects, Facts, Outcome, Response};
 use crate::policy::limit::{LimitTerms, Parts, Shards};
+use crate::policy::login::Revocations;
 use crate::policy::phase::Phase;
 use crate::policy::question::{Answer, Keys, Question};
 use crate::policy::traps::Traps;
@@ -165,6 +166,9 @@ pub trait ShardState<P> {
 
     /// Takes the keys of an issuer.
     fn learn(&mut self, _keys: &Keys) {}
+
+    /// Takes sessions that ended before their time. `wall` is now.
+    fn revoke(&mut self, _revoked: &Revocations, _wall: Wall) {}
 }
 
 impl<P> ShardState<P> for () {

@@ -9,11 +9,12 @@
 
 use smallvec::SmallVec;
 
-use crate::base::Tick;
+use crate::base::{Tick, Wall};
 use crate::policy::decision::{AskOutcome, Decision, LocalResponse};
 use crate::policy::facts::{Effects, Outcome, Response};
 use crate::policy::kind::{Call, Kind, ShardState};
 use crate::policy::limit::{LimitId, LimitTerms, Parts, Shards};
+use crate::policy::login::Revocations;
 use crate::policy::phase::Phase;
 use crate::policy::question::{Answer, Keys, Question};
 use crate::policy::traps::Traps;
@@ -55,6 +56,8 @@ macro_rules! each_kind {
             Webhook(webhook),
             /// JWT: who calls, by a signed token.
             Jwt(jwt),
+            /// OpenID Connect: sign-in of browsers, with a session in cookies.
+            Oidc(oidc),
             /// OAuth 2 introspection: who calls, by a token that an authorisation server knows.
             Introspection(introspection),
             /// External authentication: ask another service whether the request may pass.
@@ -309,6 +312,15 @@ macro_rules! enums {
             pub fn learn(&mut self, keys: &Keys) {
                 match self {
                     $(PolicyState::$Kind(state) => ShardState::<crate::policy::$module::Plan>::learn(state, keys),)*
+                }
+            }
+
+            /// See `ShardState::revoke`.
+            pub fn revoke(&mut self, revoked: &Revocations, wall: Wall) {
+                match self {
+                    $(PolicyState::$Kind(state) => {
+                        ShardState::<crate::policy::$module::Plan>::revoke(state, revoked, wall);
+                    })*
                 }
             }
 

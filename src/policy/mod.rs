@@ -17,6 +17,7 @@ pub(crate) mod kinds;
 pub(crate) mod limit;
 pub(crate) mod limit_key;
 pub(crate) mod limiting;
+pub(crate) mod login;
 pub(crate) mod password;
 pub(crate) mod phase;
 pub(crate) mod problem;

@@ -11,6 +11,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::policy::login::{LoginAnswer, LoginStep};
 use crate::policy::password::{PasswordHash, Verdict};
 use crate::wire::jose::{KeySet, Members};
 
@@ -41,6 +42,8 @@ pub enum Question {
     Nonce(NonceQuestion),
     /// Does an address belong to one of these domains?
     Address(AddressQuestion),
+    /// A step of the login of a browser, which this source takes.
+    Login(SourceId, Box<LoginStep>),
 }
 
 /// An address, and the domains of which it should have a name.
@@ -120,6 +123,8 @@ pub enum Answer {
     Nonce(Freshness),
     /// Whether an address belongs to a domain.
     Address(Belonging),
+    /// What came of a step of a login.
+    Login(Arc<LoginAnswer>),
     /// The server of the question cannot be asked, or does not answer as it should.
     Unavailable,
     /// Too many questions wait for the control plane, so this one was dropped.

@@ -428,6 +428,6 @@ fn answer(question: &Question) -> Answer {
         Question::Password(question) => Answer::Password(question.hash.verify(&question.password)),
         Question::Nonce(_) => Answer::Busy,
         // Nobody outside can be asked here.
-        Question::Keys(_) | Question::Token(_) | Question::Address(_) => Answer::Unavailable,
+        Question::Keys(_) | Question::Token(_) | Question::Address(_) | Question::Login(..) => Answer::Unavailable,
     }
 }

@@ -11,6 +11,7 @@ pub(crate) mod change;
 pub(crate) mod coding;
 pub mod field;
 pub(crate) mod field_set;
+pub(crate) mod form;
 pub(crate) mod forwarded;
 pub(crate) mod grpc;
 pub mod h1;

@@ -14,8 +14,8 @@ macro_rules! specs {
             /// those of the listener run before routing. Policies run in fixed phases, whatever the order in which they
             /// are named: first those that need to know nothing of the caller (`network`, `cors`, `bots`, `honeypot`,
             /// `api_version`, `content_rules`, `rate_limit` and `concurrency` by address), then those that find out who
-            /// it is (`api_key`, `basic`, `jwt`, `introspection`, `client_certificate`, `http_signature`, `hmac`,
-            /// `webhook`, `external_auth`), then `plan`, `authorize`, limits on that, `require_header` and
+            /// it is (`api_key`, `basic`, `jwt`, `oidc`, `introspection`, `client_certificate`, `http_signature`,
+            /// `hmac`, `webhook`, `external_auth`), then `plan`, `authorize`, limits on that, `require_header` and
             /// `body_bounds`, then changes, and at last what the client sees (`cookies`, `security_headers`,
             /// `compression`).
             pub struct PolicySpec {

@@ -68,6 +68,12 @@ pub(crate) enum Action {
     RevokeToken,
     /// Who called what.
     Usage,
+    /// Sessions of browsers.
+    Sessions,
+    /// The end of one.
+    EndSession,
+    /// The end of all of somebody.
+    EndSessions,
     /// Upstreams.
     Upstreams,
     /// One of them.

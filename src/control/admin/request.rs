@@ -44,6 +44,19 @@ pub(crate) enum AdminRequest {
     LimitKey(LimitKeyRequest, oneshot::Sender<Result<LimitKeyState, LimitKeyFault>>),
     /// The share that an endpoint gets whatever the configuration says.
     Endpoint(EndpointChange, oneshot::Sender<Result<(), OverrideFault>>),
+    /// End sessions of browsers; the answer is of how many policies they may be.
+    EndSessions(EndSessions, oneshot::Sender<usize>),
+}
+
+/// Whose sessions of browsers end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum EndSessions {
+    /// The one of this id.
+    Session(String),
+    /// Those of a subject, of one policy or of all.
+    Subject(String, Option<String>),
+    /// Those that belong to a session of the issuer, of one policy or of all.
+    Sid(String, Option<String>),
 }
 
 /// A key of a rate limit.

@@ -13,6 +13,7 @@ use crate::control::admin::actions::objects::{list_schema, shown_schema};
 use crate::control::admin::actions::process::{
     Index, LogLevelDocument, LogLevelState, ReloadDocument, StopBody, WhoAmI,
 };
+use crate::control::admin::actions::sessions::{EndSessionsBody, EndedDocument, SessionDocument};
 use crate::control::admin::actions::tokens::{TokenBody, TokenDocument};
 use crate::control::admin::actions::upstreams::WeightBody;
 use crate::control::admin::actions::usage::{FORMATS, STEPS, UsageDocument};
@@ -56,6 +57,7 @@ pub(crate) fn all() -> Vec<Route> {
     routes.extend(upstreams());
     routes.extend(objects());
     routes.extend(credentials());
+    routes.extend(sessions());
     routes
 }
 
@@ -297,5 +299,30 @@ fn credentials() -> Vec<Route> {
         token(route(Delete, "/admin-tokens/{name}", Action::RevokeToken, "revoke a token"))
             .gives(Gives::Nothing)
             .statuses(&[204]),
+    ]
+}
+
+const SESSIONS: &[Parameter] = &[
+    LIMIT,
+    CURSOR,
+    Parameter { name: "subject", help: "Only those of this subject.", values: Values::Text },
+    Parameter { name: "policy", help: "Only those of this policy.", values: Values::Text },
+];
+
+/// Sessions of browsers.
+fn sessions() -> Vec<Route> {
+    let route = |verb, path: &str, action, summary| {
+        Route::new(verb, format!("/api/v1{path}"), action, summary).need(Need::Role(Operator))
+    };
+    vec![
+        route(Get, "/sessions", Action::Sessions, "sessions of browsers that the store has noted")
+            .query(SESSIONS)
+            .gives(list::<SessionDocument>()),
+        route(Delete, "/sessions/{id}", Action::EndSession, "end a session, whether the store knows it or not")
+            .gives(Gives::Nothing)
+            .statuses(&[204]),
+        route(Post, "/sessions/revoke", Action::EndSessions, "end all sessions of somebody")
+            .takes(Takes::Json(schema_of::<EndSessionsBody>))
+            .gives(json::<EndedDocument>()),
     ]
 }

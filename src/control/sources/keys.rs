@@ -14,7 +14,7 @@ use crate::control::fetch::{Client, Fetched};
 use crate::control::sources::task::{Asker, Run, Told};
 use crate::net::machine;
 use crate::policy::{Answer, Keys};
-use crate::wire::jose::{self, KeySet, Secrets};
+use crate::wire::jose::{self, KeySet, Members, Secrets};
 use crate::wire::url::Url;
 
 /// The first pause after a failure; each further one is twice as long.
@@ -140,23 +140,39 @@ async fn ask(client: &Client, place: &KeysPlace) -> Result<(KeySet, Option<Durat
         KeysPlace::Url(url) => url.clone(),
         KeysPlace::Issuer { name, metadata } => discover(client, name, metadata).await?,
     };
-    let fetched = good(client.get(&url, JWKS_BYTES_MAX).await, &url)?;
-    let set = KeySet::read(&fetched.body, Secrets::Ignored).map_err(|error| format!("{url}: {error}"))?;
-    Ok((set, fetched.lifetime))
+    keys_at(client, &url).await
 }
 
 /// Where the issuer says that its keys are.
 async fn discover(client: &Client, name: &str, metadata: &Url) -> Result<Url, String> {
+    let said = said_by(client, name, metadata).await?;
+    url_of(&said, "jwks_uri", metadata)
+}
+
+/// The metadata of an issuer, which must call itself so.
+pub(super) async fn said_by(client: &Client, name: &str, metadata: &Url) -> Result<Members, String> {
     let fetched = good(client.get(metadata, JWKS_BYTES_MAX).await, metadata)?;
     let said = jose::members(&fetched.body).ok_or_else(|| format!("{metadata}: it is no JSON object"))?;
-    let text = |member: &str| said.get(member).and_then(serde_json::Value::as_str);
-    if text("issuer") != Some(name) {
+    if said.get("issuer").and_then(serde_json::Value::as_str) != Some(name) {
         return Err(format!("{metadata}: its `issuer` is not `{name}`"));
     }
-    let place = text("jwks_uri").ok_or_else(|| format!("{metadata}: it has no `jwks_uri`"))?;
-    let url = Url::parse(place).map_err(|reason| format!("{metadata}: `jwks_uri`: {reason}"))?;
+    Ok(said)
+}
+
+/// A URL of an issuer's metadata.
+pub(super) fn url_of(said: &Members, member: &str, metadata: &Url) -> Result<Url, String> {
+    let place = said.get(member).and_then(serde_json::Value::as_str);
+    let place = place.ok_or_else(|| format!("{metadata}: it has no `{member}`"))?;
+    let url = Url::parse(place).map_err(|reason| format!("{metadata}: `{member}`: {reason}"))?;
     // Whoever is between could give us keys.
-    if metadata.secure && !url.secure { Err(format!("{metadata}: `jwks_uri` is not https")) } else { Ok(url) }
+    if metadata.secure && !url.secure { Err(format!("{metadata}: `{member}` is not https")) } else { Ok(url) }
+}
+
+/// The keys at a URL, and how long they may be used.
+pub(super) async fn keys_at(client: &Client, url: &Url) -> Result<(KeySet, Option<Duration>), String> {
+    let fetched = good(client.get(url, JWKS_BYTES_MAX).await, url)?;
+    let set = KeySet::read(&fetched.body, Secrets::Ignored).map_err(|error| format!("{url}: {error}"))?;
+    Ok((set, fetched.lifetime))
 }
 
 fn good(fetched: Result<Fetched, String>, url: &Url) -> Result<Fetched, String> {

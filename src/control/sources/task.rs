@@ -11,6 +11,8 @@ use crate::base::Rng;
 use crate::config::plan::SourcePlan;
 use crate::control::fetch::Client;
 use crate::control::resolve::SystemLookup;
+use crate::control::store::session::SessionRow;
+use crate::policy::login::{LoginStep, Revocation};
 use crate::policy::{Answer, Keys, Ticket};
 use crate::wire::jose::KeySet;
 
@@ -24,10 +26,34 @@ pub(in crate::control) enum Told {
     Keys(Keys),
     /// To those that asked.
     Answer(Vec<Asker>, Answer),
+    /// To all shards: sessions that ended before their time; then to those that asked.
+    Ended(Ended),
+    /// To all shards: the same, from the store.
+    Remembered(Vec<Revocation>),
+    /// To the store: somebody has signed in, or goes on.
+    Session(Box<SessionRow>),
 }
 
-/// A question on its way to its task: for keys, or about a token.
-pub(super) type Asked = (Asker, Option<Box<str>>);
+/// Sessions that ended, and who has asked for it.
+#[derive(Debug)]
+pub(in crate::control) struct Ended {
+    /// The sessions.
+    pub revoked: Vec<Revocation>,
+    /// Who has asked.
+    pub askers: Vec<Asker>,
+    /// What they are told when all shards know it.
+    pub answer: Answer,
+}
+
+/// A question on its way to its task.
+pub(super) enum Asked {
+    /// For newer keys.
+    Keys,
+    /// About a token.
+    Token(Box<str>),
+    /// A step of a login.
+    Login(Box<LoginStep>),
+}
 
 /// What a task and the list of tasks share of one source.
 #[derive(Debug)]
@@ -43,7 +69,7 @@ pub(super) struct Slot {
 pub(super) struct Run {
     pub slot: Rc<Slot>,
     pub lookup: Rc<SystemLookup>,
-    pub questions: mpsc::Receiver<Asked>,
+    pub questions: mpsc::Receiver<(Asker, Asked)>,
     pub told: mpsc::Sender<Told>,
     pub rng: Rng,
 }

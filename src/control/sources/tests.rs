@@ -13,7 +13,7 @@ use tokio::task::LocalSet;
 
 use super::*;
 use crate::base::limits::{JWKS_BYTES_MAX, JWKS_KEYS_MAX};
-use crate::config::plan::{ClientAuthentication, IntrospectionPlan, KeysPlace, KeysPlan};
+use crate::config::plan::{ClientAuthentication, ClientCredentials, IntrospectionPlan, KeysPlace, KeysPlan};
 use crate::config::spec::shape::Secret;
 use crate::policy::Ticket;
 use crate::policy::question::TokenQuestion;
@@ -255,9 +255,7 @@ fn an_issuer_says_where_its_keys_are() {
 fn tokens_plan(server: &Server, authentication: ClientAuthentication) -> SourcePlan {
     let plan = IntrospectionPlan {
         url: server.url("/introspect"),
-        client: "me & co".into(),
-        secret: Secret("s:ä".to_owned()),
-        authentication,
+        client: ClientCredentials { id: "me & co".into(), secret: Secret("s:ä".to_owned()), authentication },
     };
     let timeout = Duration::from_millis(200);
     SourcePlan { id: ID, policy: "login".into(), tls: None, timeout, asked_for: AskedFor::Tokens(plan) }
@@ -270,7 +268,7 @@ fn about(token: &str) -> Question {
 async fn answered(heard: &mut mpsc::Receiver<Told>) -> (usize, Answer) {
     match heard.recv().await.expect("told") {
         Told::Answer(askers, answer) => (askers.len(), answer),
-        other @ Told::Keys(_) => panic!("{other:?}"),
+        other @ (Told::Keys(_) | Told::Ended(_) | Told::Remembered(_) | Told::Session(_)) => panic!("{other:?}"),
     }
 }
 

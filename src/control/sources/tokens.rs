@@ -8,22 +8,21 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use http_body_util::Full;
 use hyper::Request;
 use hyper::body::Bytes;
-use hyper::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE};
 use serde_json::Value;
 use tokio::task::JoinSet;
 
 use crate::base::Tick;
 use crate::base::limits::{INTROSPECTION_BYTES_MAX, INTROSPECTIONS_MAX};
-use crate::config::plan::{AskedFor, ClientAuthentication, IntrospectionPlan};
+use crate::config::plan::{AskedFor, IntrospectionPlan};
 use crate::control::fetch::{Client, Connection, Fetched};
-use crate::control::sources::task::{Asker, Run, Told};
+use crate::control::sources::client;
+use crate::control::sources::task::{Asked as Question, Asker, Run, Told};
 use crate::net::machine;
 use crate::policy::Answer;
+use crate::wire::form;
 use crate::wire::jose;
 
 /// Failures in a row after which the server is left alone for a while.
@@ -65,7 +64,7 @@ pub(super) async fn follow(mut run: Run) {
             asked = run.questions.recv(), if tasks.len() < INTROSPECTIONS_MAX => asked,
         };
         let Some((asker, token)) = asked else { return };
-        let Some(token) = token else { continue };
+        let Question::Token(token) = token else { continue };
         if let Some(askers) = under_way.get_mut(&*token) {
             askers.push(asker);
             continue;
@@ -132,30 +131,10 @@ async fn ask(
 }
 
 fn request(plan: &IntrospectionPlan, token: &str) -> Result<Request<Full<Bytes>>, String> {
-    let mut form = String::from("token=");
-    encode(token, &mut form);
-    form.push_str("&token_type_hint=access_token");
-    let head = Request::post(&*plan.url.target)
-        .header(ACCEPT, "application/json")
-        .header(CONTENT_TYPE, "application/x-www-form-urlencoded");
-    let head = match plan.authentication {
-        ClientAuthentication::Basic => {
-            // RFC 6749 section 2.3.1: both are form-encoded first.
-            let mut both = String::new();
-            encode(&plan.client, &mut both);
-            both.push(':');
-            encode(&plan.secret.0, &mut both);
-            head.header(AUTHORIZATION, format!("Basic {}", STANDARD.encode(both)))
-        }
-        ClientAuthentication::Post => {
-            form.push_str("&client_id=");
-            encode(&plan.client, &mut form);
-            form.push_str("&client_secret=");
-            encode(&plan.secret.0, &mut form);
-            head
-        }
-    };
-    head.body(Full::from(form)).map_err(|error| error.to_string())
+    let mut fields = String::new();
+    form::append("token", token, &mut fields);
+    form::append("token_type_hint", "access_token", &mut fields);
+    client::post(&plan.url, &plan.client, fields)
 }
 
 /// What the server says: an object whose `active` is `true` or `false`. Anything else is a failure, never a no.
@@ -168,16 +147,5 @@ fn read(fetched: &Fetched) -> Result<Answer, String> {
         Some(Value::Bool(true)) => Ok(Answer::Token(Some(Arc::new(members)))),
         Some(Value::Bool(false)) => Ok(Answer::Token(None)),
         Some(_) | None => Err("the response has no `active`".to_owned()),
-    }
-}
-
-/// Appends a text as `application/x-www-form-urlencoded`.
-fn encode(text: &str, out: &mut String) {
-    for byte in text.bytes() {
-        match byte {
-            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'*' => out.push(char::from(byte)),
-            b' ' => out.push('+'),
-            _ => out.push_str(&format!("%{byte:02X}")),
-        }
     }
 }

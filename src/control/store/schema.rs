@@ -30,6 +30,8 @@ pub(super) const MIGRATIONS: &[Migration] = &[
     Migration { number: 3, sql: include_str!("migrations/3_quota.sql") },
     // Usage: batches, exports.
     Migration { number: 4, sql: include_str!("migrations/4_usage.sql") },
+    // Sessions of browsers.
+    Migration { number: 5, sql: include_str!("migrations/5_sessions.sql") },
 ];
 
 /// The version that `migrations` end in.

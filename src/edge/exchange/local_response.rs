@@ -11,12 +11,15 @@ use crate::edge::flow::stream::{BodySource, Client};
 use crate::edge::shard::attributes::Attributes;
 use crate::link::{Counter, RouteCounter};
 use crate::net::Net;
-use crate::policy::{LocalBody, LocalResponse, Problem};
+use crate::policy::{LocalBody, LocalResponse};
 use crate::route::{RouteMatch, RouteQuery};
 use crate::wire::problem;
 
 /// Closes the connection without an answer, as nginx does.
 pub(crate) const CLOSE_WITHOUT_ANSWER: u16 = 444;
+
+/// The type of a page for a person.
+const HTML: &[u8] = b"text/html; charset=utf-8";
 
 /// Sends a problem document (RFC 9457) for a fault, or a gRPC status to a gRPC caller. A fault in reading the request
 /// also closes the connection.
@@ -83,8 +86,8 @@ pub(crate) async fn refuse<N: Net, S: BodySource, K: Client>(
         && local.status >= 400
     {
         let words = match local.body {
-            LocalBody::Problem(Problem { detail: "", title, .. }) => title,
-            LocalBody::Problem(Problem { detail, .. }) => detail,
+            LocalBody::Problem(problem) | LocalBody::Page(problem) if problem.detail.is_empty() => problem.title,
+            LocalBody::Problem(problem) | LocalBody::Page(problem) => problem.detail,
             LocalBody::Empty | LocalBody::Fetched => "",
         };
         call_reply::refuse_call(exchange, caller, local.status, words).await?;
@@ -96,11 +99,20 @@ pub(crate) async fn refuse<N: Net, S: BodySource, K: Client>(
             let body = std::mem::take(&mut exchange.state.effects.subrequest.kept);
             response::send(exchange, local.status, None, &body).await?;
         }
-        LocalBody::Problem(problem) => {
+        LocalBody::Problem(problem) | LocalBody::Page(problem) => {
             let mut body = std::mem::take(&mut exchange.state.value);
             body.clear();
-            problem.append_json(local.status, local.reason, &mut body);
-            let sent = response::send(exchange, local.status, Some(problem::CONTENT_TYPE), &body).await;
+            let content_type = match local.body {
+                LocalBody::Page(_) => {
+                    problem.append_page(&mut body);
+                    HTML
+                }
+                LocalBody::Problem(_) | LocalBody::Empty | LocalBody::Fetched => {
+                    problem.append_json(local.status, local.reason, &mut body);
+                    problem::CONTENT_TYPE
+                }
+            };
+            let sent = response::send(exchange, local.status, Some(content_type), &body).await;
             exchange.state.value = body;
             sent?;
         }

@@ -57,7 +57,14 @@ impl Shard {
     fn question(&mut self) -> Option<(u64, Box<str>)> {
         match ShardState::<Plan>::next_question(&mut self.state)? {
             (key, Question::Token(question)) => Some((key, question.token)),
-            (_, Question::Keys(_) | Question::Password(_) | Question::Nonce(_) | Question::Address(_)) => {
+            (
+                _,
+                Question::Keys(_)
+                | Question::Password(_)
+                | Question::Nonce(_)
+                | Question::Address(_)
+                | Question::Login(..),
+            ) => {
                 panic!("about a token")
             }
         }

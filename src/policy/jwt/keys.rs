@@ -22,7 +22,7 @@ pub enum KeySource {
 
 /// The keys of one issuer.
 #[derive(Debug)]
-pub(super) struct IssuerKeys {
+pub(crate) struct IssuerKeys {
     /// `None` where the keys never change.
     source: Option<SourceId>,
     set: Option<Arc<KeySet>>,
@@ -49,7 +49,7 @@ struct Ready {
 
 /// Which key is lacking.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Lacking {
+pub(crate) enum Lacking {
     /// All: none is known.
     All,
     /// The one that the token names, or one that verifies it.
@@ -58,7 +58,7 @@ pub(super) enum Lacking {
 
 /// May the control plane be asked?
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Question {
+pub(crate) enum Question {
     /// It is asked; the answer comes under this key.
     Asked(u64),
     /// Not now.
@@ -66,7 +66,7 @@ pub(super) enum Question {
 }
 
 impl IssuerKeys {
-    pub(super) fn new(keys: &KeySource, cool_down: Duration) -> IssuerKeys {
+    pub(crate) fn new(keys: &KeySource, cool_down: Duration) -> IssuerKeys {
         let mut fresh = IssuerKeys {
             source: None,
             set: None,
@@ -85,7 +85,7 @@ impl IssuerKeys {
     }
 
     /// The mark of the key that verified the token; `None` where its signature is wrong.
-    pub(super) fn verify(&mut self, token: &Token<'_>) -> Result<Option<u64>, Lacking> {
+    pub(crate) fn verify(&mut self, token: &Token<'_>) -> Result<Option<u64>, Lacking> {
         // Keys that never change are always known.
         let Some(set) = &self.set else { return Err(Lacking::All) };
         // Where the token names a key that the set has, no other is tried. Keys without a name may be any.
@@ -111,7 +111,7 @@ impl IssuerKeys {
 
     /// Asks for newer keys, if there is somebody to ask and it is time. Whoever asks while an answer is awaited waits
     /// for the same answer.
-    pub(super) fn ask(&mut self, now: Tick, wait: Duration) -> Question {
+    pub(crate) fn ask(&mut self, now: Tick, wait: Duration) -> Question {
         let Some(SourceId(source)) = self.source else { return Question::Refused };
         if now < self.asked_until {
             return Question::Asked(source);
@@ -125,13 +125,13 @@ impl IssuerKeys {
     }
 
     /// The question that is to be sent.
-    pub(super) fn next_question(&mut self) -> Option<(u64, question::Question)> {
+    pub(crate) fn next_question(&mut self) -> Option<(u64, question::Question)> {
         let source = self.source?;
         std::mem::take(&mut self.pending).then_some((source.0, question::Question::Keys(source)))
     }
 
     /// Takes the answer to a question.
-    pub(super) fn receive(&mut self, key: u64, answer: &Answer, now: Tick) {
+    pub(crate) fn receive(&mut self, key: u64, answer: &Answer, now: Tick) {
         if self.source != Some(SourceId(key)) {
             return;
         }
@@ -139,7 +139,7 @@ impl IssuerKeys {
         self.unreachable = match answer {
             Answer::Keys => false,
             Answer::Unavailable | Answer::Busy => true,
-            Answer::Token(..) | Answer::Password(_) | Answer::Nonce(_) | Answer::Address(_) => true,
+            Answer::Token(..) | Answer::Password(_) | Answer::Nonce(_) | Answer::Address(_) | Answer::Login(_) => true,
         };
         // A question that never left costs the issuer nothing.
         if *answer != Answer::Busy {
@@ -148,7 +148,7 @@ impl IssuerKeys {
     }
 
     /// Takes the issuer's keys. True where they are others than before.
-    pub(super) fn learn(&mut self, keys: &Keys) -> bool {
+    pub(crate) fn learn(&mut self, keys: &Keys) -> bool {
         if self.source != Some(keys.source) || self.set == keys.set {
             return false;
         }
@@ -171,12 +171,12 @@ impl IssuerKeys {
     }
 
     /// Is there a key of this mark?
-    pub(super) fn has(&self, mark: u64) -> bool {
+    pub(crate) fn has(&self, mark: u64) -> bool {
         self.ready.iter().any(|ready| ready.mark == mark)
     }
 
     /// What is said of a token whose key is not known.
-    pub(super) fn refusal(&self, lacking: Lacking, pause: Duration) -> Refusal {
+    pub(crate) fn refusal(&self, lacking: Lacking, pause: Duration) -> Refusal {
         match lacking {
             Lacking::All => Refusal::Unavailable(pause),
             // The key may be new, and only the issuer could tell.

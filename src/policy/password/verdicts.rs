@@ -115,7 +115,7 @@ impl Verdicts {
         match answer {
             Answer::Password(Verdict::Fits) => self.fitting.insert(Pair(pair), now.after(keep)),
             Answer::Password(Verdict::Differs) => self.differing.insert(Pair(pair), now.after(keep)),
-            Answer::Keys | Answer::Token(_) | Answer::Nonce(_) | Answer::Address(_) => {}
+            Answer::Keys | Answer::Token(_) | Answer::Nonce(_) | Answer::Address(_) | Answer::Login(_) => {}
             Answer::Unavailable | Answer::Busy => {}
         }
     }

@@ -126,7 +126,7 @@ fn cookie_value<'p>(pair: &'p [u8], name: &[u8]) -> Option<&'p [u8]> {
 }
 
 /// Writes the cookies anew, without those that are tokens, where there are such.
-fn remove_cookies(request: Request<'_>, effects: &mut Effects, is_token: impl Fn(&[u8]) -> bool) {
+pub(crate) fn remove_cookies(request: Request<'_>, effects: &mut Effects, is_token: impl Fn(&[u8]) -> bool) {
     let (fields, bytes) = (&request.head.fields, request.bytes);
     let all = || fields.values(bytes, Known::Cookie).flat_map(|value| value.split(|byte| *byte == b';'));
     if !all().any(&is_token) {

@@ -68,6 +68,12 @@ impl Rules {
                 return Err(AUDIENCE);
             }
         }
+        self.judge_claims(claims)?;
+        Ok(until)
+    }
+
+    /// Do the claims say what they must, whoever is meant and whatever time it is?
+    pub(crate) fn judge_claims(&self, claims: &Members) -> Result<(), Refusal> {
         let lacks = |path: &ClaimPath| path.of(claims).is_none_or(Value::is_null);
         if self.required.iter().any(lacks) {
             return Err(CLAIMS);
@@ -78,7 +84,7 @@ impl Rules {
                 return Err(CLAIMS);
             }
         }
-        Ok(until)
+        Ok(())
     }
 
     /// Does the token have the scopes?

@@ -8,7 +8,7 @@ use crate::config::compile::Compiler;
 use crate::config::compile::policy::context::Context;
 use crate::config::compile::source::{boxed, source_id};
 use crate::config::location::Located;
-use crate::config::plan::{self, AskedFor, IntrospectionPlan, SourcePlan, UpstreamTlsPlan};
+use crate::config::plan::{self, AskedFor, ClientCredentials, IntrospectionPlan, SourcePlan, UpstreamTlsPlan};
 use crate::config::report::Report;
 use crate::config::spec::policy::introspection::{ClientAuthentication, Spec};
 use crate::policy::SourceId;
@@ -43,8 +43,8 @@ pub(super) fn compile(compiler: &mut Compiler<'_>, spec: &Located<Spec>, context
         ClientAuthentication::Basic => plan::ClientAuthentication::Basic,
         ClientAuthentication::Post => plan::ClientAuthentication::Post,
     };
-    let asked =
-        IntrospectionPlan { url, client: client.value.as_str().into(), secret: secret.value.clone(), authentication };
+    let client = ClientCredentials { id: client.value.as_str().into(), secret: secret.value.clone(), authentication };
+    let asked = IntrospectionPlan { url, client };
     let source = compiler.authorisation_server(spec, asked, tls, context.name);
     let issuer = spec.issuer.iter().map(|issuer| (ClaimPath::new("iss"), [issuer.as_str().into()].into()));
     let rules = Rules {
@@ -87,7 +87,7 @@ impl Compiler<'_> {
     ) -> SourceId {
         let timeout = spec.timeout.value.0;
         let ca: Vec<_> = spec.ca.iter().map(|path| &path.value).collect();
-        let credentials = (&asked.client, &asked.secret.0, asked.authentication);
+        let credentials = (&asked.client.id, &asked.client.secret.0, asked.client.authentication);
         let id = source_id(&("introspection", &asked.url, credentials, timeout, ca));
         let asked_for = AskedFor::Tokens(asked);
         self.source(id, |id| SourcePlan { id, policy: policy.into(), tls, timeout, asked_for })

@@ -117,7 +117,7 @@ impl Compiler<'_> {
         Some(Issuer { name: spec.name.as_ref().map(|name| name.value.as_str().into()), keys, algorithms })
     }
 
-    fn algorithm(&mut self, name: &Located<String>) -> Option<Algorithm> {
+    pub(super) fn algorithm(&mut self, name: &Located<String>) -> Option<Algorithm> {
         let found = Algorithm::of(&name.value);
         if found.is_none() {
             let report = Report::error(name.location, format!("there is no algorithm `{}`", name.value));

@@ -21,6 +21,7 @@ use crate::control::admin::response::List;
 use crate::control::admin::response::Reply;
 use crate::control::admin::state::AdminState;
 use crate::control::admin::store::problem;
+use crate::control::random;
 use crate::control::store::command::{Write, Written};
 use crate::control::store::credential::{self, Credential, CredentialState, End, Filter, Kind, NewCredential};
 use crate::control::store::fault::StoreFault;
@@ -417,10 +418,7 @@ pub(crate) fn end_of(expires: Option<&Moment>, expires_in: Option<&Time>) -> Res
 
 /// Random bytes. Without them nothing is made that must not be guessed.
 pub(crate) fn random<const COUNT: usize>() -> Result<[u8; COUNT], Problem> {
-    let mut bytes = [0; COUNT];
-    let filled =
-        getrandom::fill(&mut bytes).map_err(|_| Problem::new(Reason::NoAnswer, "the machine has no randomness"));
-    filled.map(|()| bytes)
+    random::random().map_err(|_| Problem::new(Reason::NoAnswer, "the machine has no randomness"))
 }
 
 fn new_key(prefix: &str) -> Result<String, Problem> {

@@ -8,6 +8,7 @@ pub(crate) mod limits;
 pub(crate) mod objects;
 pub(super) mod pages;
 pub(super) mod process;
+pub(crate) mod sessions;
 pub(crate) mod tokens;
 pub(super) mod upstreams;
 pub(crate) mod usage;
@@ -52,6 +53,9 @@ pub(super) async fn run(action: Action, call: Call, state: &Rc<AdminState>) -> R
         Action::Tokens => tokens::list(&call, state).await,
         Action::CreateToken => tokens::create(call, state).await,
         Action::RevokeToken => tokens::revoke(&call, state).await,
+        Action::Sessions => sessions::list(&call, state).await,
+        Action::EndSession => sessions::end(&call, state).await,
+        Action::EndSessions => sessions::end_all(call, state).await,
         Action::Usage => usage::list(&call, state).await,
         Action::Upstreams => upstreams::list(&call, state).await,
         Action::Upstream => upstreams::show(&call, state).await,
