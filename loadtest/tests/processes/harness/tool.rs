@@ -108,6 +108,14 @@ pub fn node(name: &str, arguments: &[&str]) -> Output {
     run("env", &[&[&*modules, "node", program.to_str().expect("a path")], arguments].concat())
 }
 
+/// The command that runs one of the Node programs beside the tests.
+pub fn node_command(name: &str, arguments: &[&str]) -> Command {
+    let program = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/processes/node").join(name);
+    let mut command = Command::new("node");
+    command.env("NODE_PATH", node_modules()).arg(program).args(arguments);
+    command
+}
+
 /// One of the Python programs beside the tests.
 pub fn script(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/processes/python").join(name)

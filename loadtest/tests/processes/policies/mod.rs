@@ -11,6 +11,7 @@ mod header_names;
 mod identify;
 mod limit_kinds;
 mod listeners;
+mod oidc;
 mod quotas;
 mod rate_limits;
 mod tokens;
