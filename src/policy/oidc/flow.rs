@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Logins and logouts step by step: what a browser or the issuer sends, what the control plane is asked for it, and what
-//! the answer becomes.
+//! Logins and logouts step by step: what a browser or the issuer sends, what the control plane is asked for it, and
+//! what the answer becomes.
 
 use crate::base::ascii::push_decimal;
 use crate::base::limits::{LOGINS_IN_A_ROW_MAX, TICKETS_MAX, TOKEN_BYTES_MAX};

@@ -45,7 +45,9 @@ mod tests {
 
     #[test]
     fn only_pages_are_navigations() {
-        const CASES: &[(&str, &[(&str, &str)], bool)] = &[
+        /// Method, fields, and whether a page is opened.
+        type Case = (&'static str, &'static [(&'static str, &'static str)], bool);
+        const CASES: &[Case] = &[
             ("GET", &[PAGE], true),
             ("HEAD", &[PAGE], true),
             ("POST", &[PAGE], false),
