@@ -17,7 +17,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use pieces::{Piece, Run};
 use turnpike::bench::base::{RouteId, Span};
 use turnpike::bench::route::{
-    FieldMatch, HostPattern, Params, PathPattern, RouteMatch, RouteQuery, Rule, Table, ValueMatch,
+    BodyView, FieldMatch, HostPattern, Params, PathPattern, RouteMatch, RouteQuery, Rule, Table, ValueMatch,
 };
 use turnpike::bench::wire::field::Known;
 use turnpike::bench::wire::head::{Field, Method, Request, RequestHead};
@@ -147,7 +147,8 @@ impl Prepared {
     fn find(&self, (host, path): &(String, String), params: &mut Params) -> bool {
         let request = Request { bytes: &self.bytes, head: &self.head };
         let source = IpAddr::V4(Ipv4Addr::LOCALHOST);
-        let wanted = RouteQuery { request, host: host.as_bytes(), path: path.as_bytes(), source };
+        let wanted =
+            RouteQuery { request, host: host.as_bytes(), path: path.as_bytes(), source, body: BodyView::Unread };
         matches!(black_box(self.table.find(black_box(&wanted), params)), RouteMatch::Route(_))
     }
 }

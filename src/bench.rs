@@ -48,7 +48,8 @@ pub mod net {
 pub mod route {
     //! Routing tables.
     pub use crate::route::{
-        FieldMatch, HostPattern, Params, PathPattern, PatternError, RouteMatch, RouteQuery, Rule, Table, ValueMatch,
+        BodyView, FieldMatch, HostPattern, Params, PathPattern, PatternError, RouteMatch, RouteQuery, Rule, Table,
+        ValueMatch,
     };
 }
 

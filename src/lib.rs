@@ -26,6 +26,7 @@ mod link;
 mod net;
 mod policy;
 mod route;
+mod trial;
 mod wire;
 
 #[cfg(any(test, feature = "sim"))]

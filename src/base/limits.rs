@@ -2,6 +2,9 @@
 //! Every fixed cap in one place, each with what happens when it is reached. Caps that a user may set have a key in
 //! the configuration; these are their defaults, and the caps on the caps.
 
+/// Largest body that may be read to find a route (`limits.routing_body` of a listener).
+pub(crate) const ROUTING_BODY_BYTES_MAX: u64 = 8 * 1024 * 1024;
+
 /// Largest request or response head, and the first size of an exchange's buffer: above it 431 (or 502 upstream).
 /// Must stay below 64 KiB, because spans are 16-bit.
 pub(crate) const HEAD_BYTES_MAX: usize = 48 * 1024;

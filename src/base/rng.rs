@@ -26,7 +26,6 @@ impl Rng {
     }
 
     /// True in `per_mille` of a thousand draws.
-    #[cfg(any(test, feature = "sim"))]
     pub fn chance(&mut self, per_mille: u64) -> bool {
         self.below(1_000) < per_mille
     }

@@ -99,6 +99,7 @@ mod tests {
                 url: format!("http://127.0.0.1:8080{path}"),
                 headers: Vec::new(),
                 source: "127.0.0.1".parse().expect("an address"),
+                body: None,
             };
             let said = explain(&plan, &question).expect("explained");
             said.lines().find_map(|line| line.strip_prefix("route")).expect("a route").trim().to_owned()

@@ -8,11 +8,13 @@ use std::path::{Path, PathBuf};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
+use crate::base::Wall;
 use crate::command::admin_arguments::{
     AuditArguments, KeyCommand, LogLevelArguments, ObjectCommand, ThingCommand, TokenCommand, UpstreamCommand,
     UsageArguments,
 };
 use crate::command::running_arguments::RunningArguments;
+use crate::config::spec::scalar::{Moment, Scalar};
 
 /// The version; in a release build that knows its commit, as `0.1.0 (0123456789ab)`.
 pub(crate) const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), env!("TURNPIKE_BUILD"));
@@ -41,6 +43,8 @@ pub(crate) enum Command {
     Check(CheckArguments),
     /// Explain what would happen to a request, and why
     Explain(ExplainArguments),
+    /// Run tests of a configuration: requests, stubs in the place of upstreams, and what is expected
+    Test(TestArguments),
     /// Reload the configuration of a running process
     Reload(RunningArguments),
     /// Stop a running process
@@ -234,9 +238,46 @@ pub(crate) struct ExplainArguments {
     /// A request header, "Name: value"; repeatable
     #[arg(short = 'H', long = "header", value_name = "FIELD", value_parser = field)]
     pub headers: Vec<(String, String)>,
+    /// The request's body, for routes that ask for values in it
+    #[arg(long, value_name = "TEXT")]
+    pub body: Option<String>,
     /// The client's IP address
     #[arg(long, value_name = "IP", default_value = "127.0.0.1")]
     pub from: IpAddr,
+    /// Call as this consumer of the configuration, with a key that it has for this purpose only
+    #[arg(long, value_name = "NAME", conflicts_with = "key")]
+    pub consumer: Option<String>,
+    /// Send this API key where the configuration looks for keys; `-` reads it from standard input
+    #[arg(long, value_name = "KEY")]
+    pub key: Option<String>,
+    /// When, such as 2027-01-31T12:00:00Z, for tokens, plans and rules that depend on it [default: now]
+    #[arg(long, value_name = "TIME", value_parser = moment)]
+    pub time: Option<Wall>,
+}
+
+/// Which tests to run.
+#[derive(Debug, Args)]
+pub(crate) struct TestArguments {
+    /// Files of tests (docs/config-tests.md)
+    #[arg(value_name = "FILE", required = true)]
+    pub files: Vec<PathBuf>,
+    /// Run only tests whose names contain this text
+    #[arg(long, value_name = "TEXT")]
+    pub filter: Option<String>,
+    /// What is written to standard output
+    #[arg(long, value_enum, value_name = "FORM", default_value_t = TestOutput::Text)]
+    pub output: TestOutput,
+}
+
+/// How the outcome of tests is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum TestOutput {
+    /// For people: what differs, and a summary
+    Text,
+    /// One JSON document
+    Json,
+    /// XML for build servers (JUnit)
+    Junit,
 }
 
 /// How to stop, and which process.
@@ -298,6 +339,10 @@ pub(crate) struct CompletionsArguments {
 pub(crate) struct ManArguments {
     /// The command; without it the page of the whole
     pub command: Option<String>,
+}
+
+fn moment(text: &str) -> Result<Wall, String> {
+    Moment::parse(text).map(|moment| moment.0).map_err(|reason| format!("expected {}: {reason}", Moment::EXPECTED))
 }
 
 fn field(text: &str) -> Result<(String, String), String> {

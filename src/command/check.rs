@@ -11,6 +11,7 @@ use crate::config::explain::{self, ExplainRequest};
 use crate::config::plan::Plan;
 use crate::config::{ConfigSource, Environment, load};
 use crate::net::machine;
+use crate::trial::Trial;
 
 /// Largest configuration on standard input in bytes; more is cut, and then refused as too large.
 const INPUT_BYTES_MAX: u64 = 8 * 1024 * 1024;
@@ -71,7 +72,8 @@ fn input() -> io::Result<String> {
 pub(super) fn explain(arguments: &ExplainArguments) -> ExitCode {
     let file = arguments.config.clone().or_else(default_file);
     let source = file.map_or(ConfigSource::Quickstart, ConfigSource::File);
-    let loaded = match load(&source, &Environment::of_process(machine::wall())) {
+    let environment = Environment::of_process(machine::wall());
+    let loaded = match load(&source, &environment) {
         Ok(loaded) => loaded,
         Err(reports) => {
             eprint!("{}", reports.for_stderr());
@@ -83,10 +85,18 @@ pub(super) fn explain(arguments: &ExplainArguments) -> ExitCode {
         url: arguments.url.clone(),
         headers: arguments.headers.clone(),
         source: arguments.from,
+        body: arguments.body.clone(),
     };
     match explain::explain(&loaded.plan, &question) {
         Ok(words) => {
             println!("{}", words.trim_end());
+            match tried(arguments, &loaded.plan, (&source, &environment)) {
+                Ok(words) => print!("{words}"),
+                Err(words) => {
+                    eprintln!("{words}");
+                    return ExitCode::FAILURE;
+                }
+            }
             ExitCode::SUCCESS
         }
         Err(words) => {
@@ -94,6 +104,44 @@ pub(super) fn explain(arguments: &ExplainArguments) -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// What a gateway of its own does with the request: who it comes from, and what policies say. Empty where there are no
+/// policies.
+fn tried(
+    arguments: &ExplainArguments,
+    plan: &Plan,
+    (source, environment): (&ConfigSource, &Environment),
+) -> Result<String, String> {
+    if plan.policies.is_empty() {
+        return Ok(String::new());
+    }
+    let key = match arguments.key.as_deref() {
+        Some("-") => Some(input().map_err(|error| format!("error: {INPUT}: {error}"))?.trim_end().to_owned()),
+        key => key.map(str::to_owned),
+    };
+    if let Some(name) = &arguments.consumer
+        && !plan.declared.consumers.contains_key(name.as_str())
+    {
+        return Err(format!("error: the configuration has no consumer `{name}`"));
+    }
+    let trial = Trial {
+        method: arguments.method.clone(),
+        url: arguments.url.clone(),
+        headers: arguments.headers.clone(),
+        from: arguments.from,
+        consumer: arguments.consumer.clone(),
+        key,
+        body: arguments.body.clone(),
+        time: arguments.time.unwrap_or_else(machine::wall),
+    };
+    let told =
+        trial.told(source, environment).map_err(|reason| format!("error: the request was not tried: {reason}"))?;
+    let mut out = String::from("\nwith upstreams that respond with 200:\n");
+    for (label, words) in told {
+        out.push_str(&format!("{label:<10} {words}\n"));
+    }
+    Ok(plan.hidden.conceal(&out))
 }
 
 fn counts(plan: &Plan, warnings: usize) -> String {

@@ -28,6 +28,7 @@ mod shown;
 mod stderr;
 mod store;
 mod table;
+mod trial;
 mod usage;
 
 use std::process::ExitCode;
@@ -51,6 +52,7 @@ pub fn main() -> ExitCode {
         Some(Command::Run(run)) => run::run(&run.arguments(), inherited),
         Some(Command::Check(check)) => check::check(&check),
         Some(Command::Explain(explain)) => check::explain(&explain),
+        Some(Command::Test(test)) => trial::test(&test),
         Some(Command::Reload(running)) => admin_client::reload(&running),
         Some(Command::Stop(stop)) => admin_client::stop(&stop),
         Some(Command::Status(status)) => admin_client::status(&status),

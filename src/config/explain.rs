@@ -22,8 +22,10 @@ use crate::config::plan::{
 use crate::policy::{Phase, cors};
 use crate::route::redirect::{Redirect, RedirectRequest};
 use crate::route::rewrite::{HostRewrite, Original};
-use crate::route::{Explanation, RouteMatch, RouteQuery};
+use crate::route::{BodyView, Explanation, RouteMatch, RouteQuery};
 use crate::wire::change::{self, Change};
+use crate::wire::content::{BodyType, Content};
+use crate::wire::field::Known;
 use crate::wire::forwarded::Inbound;
 use crate::wire::h1::Parsed;
 use crate::wire::h1::request;
@@ -42,6 +44,8 @@ pub(crate) struct ExplainRequest {
     pub headers: Vec<(String, String)>,
     /// Where the connection comes from.
     pub source: IpAddr,
+    /// Its body.
+    pub body: Option<String>,
 }
 
 /// The question, taken apart.
@@ -64,7 +68,7 @@ pub(crate) fn explain(plan: &Plan, question: &ExplainRequest) -> Result<String, 
 
 fn described(plan: &Plan, question: &ExplainRequest) -> Result<String, String> {
     let (scheme, authority, target) = taken_apart(&question.url)?;
-    let port = authority.rsplit_once(':').and_then(|(_, port)| port.parse().ok()).unwrap_or(scheme.default_port());
+    let port = port_of(scheme, &authority);
     let (listener, note) = listener(plan, scheme, port)?;
     let mut out = format!("{} {} from {}\n\n", question.method, question.url, question.source);
     line(&mut out, "listener", &listener_words(listener));
@@ -74,13 +78,20 @@ fn described(plan: &Plan, question: &ExplainRequest) -> Result<String, String> {
         line(&mut out, "client", &format!("{}, as a trusted proxy says", case.client));
     }
     let sent = case.request().path();
-    let path = String::from_utf8_lossy(&case.path);
+    let shown = String::from_utf8_lossy(&case.path);
     match case.path == sent {
-        true => line(&mut out, "path", &path),
-        false => line(&mut out, "path", &format!("{path}, from {}", String::from_utf8_lossy(sent))),
+        true => line(&mut out, "path", &shown),
+        false => line(&mut out, "path", &format!("{shown}, from {}", String::from_utf8_lossy(sent))),
     }
     policies(&mut out, plan, (&listener.policies, listener.alternatives), "before");
-    let wanted = RouteQuery { request: case.request(), host: &case.host, path: &case.path, source: case.client };
+    let content = content(question, case.request())?;
+    let body = match (&question.body, &content) {
+        (None, _) => BodyView::Unread,
+        (Some(_), None) => BodyView::Other,
+        (Some(_), Some(content)) => BodyView::Read(content),
+    };
+    let (host, path) = (&case.host[..], &case.path[..]);
+    let wanted = RouteQuery { request: case.request(), host, path, source: case.client, body };
     let unrouted = Unrouted {
         request: case.request(),
         host: &case.host,
@@ -92,6 +103,9 @@ fn described(plan: &Plan, question: &ExplainRequest) -> Result<String, String> {
     let explanation = unrouted.with_facts(|facts| {
         preflight(plan, listener, &wanted, facts).unwrap_or_else(|| listener.table.explain(&wanted, facts))
     });
+    if question.body.is_none() && listener.table.asks_body() && case.head.method != Method::Get {
+        line(&mut out, "body", "some routes ask for values in it; they are taken to be there (--body says what it is)");
+    }
     match explanation.found {
         RouteMatch::Route(id) => chosen(&mut out, plan, &case, &explanation, id),
         RouteMatch::MethodNotAllowed(methods) => {
@@ -106,6 +120,14 @@ fn described(plan: &Plan, question: &ExplainRequest) -> Result<String, String> {
         line(&mut out, if index == 0 { "not" } else { "" }, &words);
     }
     Ok(out)
+}
+
+/// What the body says, where it is of a type that routes may ask about.
+fn content(question: &ExplainRequest, request: Request<'_>) -> Result<Option<Content>, String> {
+    let kind = BodyType::of(request.value(Known::ContentType).unwrap_or_default());
+    let Some((body, kind)) = question.body.as_ref().zip(kind) else { return Ok(None) };
+    let read = Content::read(kind, body.as_bytes());
+    read.map(Some).map_err(|_| "refused where a route asks for the body: 400 (routing_body_malformed)".to_owned())
 }
 
 /// Where a CORS preflight goes: to the route of the method that it asks for, where that one answers preflights.
@@ -126,7 +148,7 @@ fn preflight(
 }
 
 /// Scheme, authority (empty for a bare path) and target of a URL.
-fn taken_apart(url: &str) -> Result<(Scheme, String, String), String> {
+pub(crate) fn taken_apart(url: &str) -> Result<(Scheme, String, String), String> {
     if url.starts_with('/') {
         return Ok((Scheme::Http, String::new(), url.to_owned()));
     }
@@ -143,8 +165,13 @@ fn taken_apart(url: &str) -> Result<(Scheme, String, String), String> {
     Ok((scheme, authority.to_owned(), format!("{slash}{target}")))
 }
 
+/// The port of an authority; the scheme's own where it names none.
+pub(crate) fn port_of(scheme: Scheme, authority: &str) -> u16 {
+    authority.rsplit_once(':').and_then(|(_, port)| port.parse().ok()).unwrap_or(scheme.default_port())
+}
+
 /// The listener on that port, or the first with that scheme, with a note on what was assumed.
-fn listener(plan: &Plan, scheme: Scheme, port: u16) -> Result<(&ListenerPlan, Option<String>), String> {
+pub(crate) fn listener(plan: &Plan, scheme: Scheme, port: u16) -> Result<(&ListenerPlan, Option<String>), String> {
     let speaks = |listener: &&ListenerPlan| listener.tls.is_some() == (scheme == Scheme::Https);
     let on_port = |listener: &&ListenerPlan| {
         listener.bind.iter().any(|bind| matches!(bind, Address::Inet(address) if address.port() == port))

@@ -7,8 +7,10 @@
 pub(crate) mod compile;
 pub(crate) mod diff;
 pub(crate) mod directory;
+pub(crate) mod document;
 pub(crate) mod explain;
 pub(crate) mod location;
+pub(crate) mod matching;
 pub(crate) mod one_line;
 pub(crate) mod plan;
 #[cfg(test)]

@@ -171,6 +171,8 @@ pub struct ListenerPlan {
     pub timeouts: ClientTimeouts,
     /// Requests on one connection before it is closed; zero is no cap.
     pub requests_max: u32,
+    /// The largest body that is read to find a route.
+    pub routing_body_max: u64,
     /// Connections of one client address on one shard; zero is no cap.
     pub connections_per_address_max: u32,
     /// The `Server` field of responses; `None` keeps the origin's and adds none.

@@ -31,6 +31,15 @@ pub struct SourceFile {
     pub text: String,
 }
 
+impl SourceFile {
+    /// Line and column in characters, both from 1.
+    pub(crate) fn place(&self, location: Location) -> (usize, usize) {
+        let before = &self.text[..range(self, location).start];
+        let line_start = before.rfind('\n').map_or(0, |at| at + 1);
+        (before.matches('\n').count() + 1, before[line_start..].chars().count() + 1)
+    }
+}
+
 /// How bad it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Severity {
@@ -285,10 +294,8 @@ impl Reports {
     pub fn json(&self, name: &str) -> String {
         let placed = |location: Option<Location>| {
             let (file, location) = self.file_of(location)?;
-            let before = &file.text[..range(file, location).start];
-            let line_start = before.rfind('\n').map_or(0, |at| at + 1);
-            let line = before.matches('\n').count() + 1;
-            Some(json!({ "file": file.name, "line": line, "column": before[line_start..].chars().count() + 1 }))
+            let (line, column) = file.place(location);
+            Some(json!({ "file": file.name, "line": line, "column": column }))
         };
         let shown = |report: &Report| {
             let severity = if report.severity == Severity::Error { "error" } else { "warning" };

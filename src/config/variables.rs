@@ -19,6 +19,7 @@ pub(super) const TABLE: &[(&str, &str)] = &[
     ("consumer", "The consumer that a policy identified."),
     ("consumer.id", "The `id` of the consumer."),
     ("consumer.group", "The groups of the consumer, with commas between them."),
+    ("consumer.method", "The kind of the policy that found out who calls, such as `api_key` or `jwt`."),
     ("consumer.attribute.NAME", "An attribute of the consumer."),
     ("tenant", "The tenant of the consumer."),
     ("app", "The app whose credential was used."),

@@ -4,19 +4,19 @@
 //! question is answered with `Busy` at once. Names of addresses are asked of DNS, `ADDRESSES_MAX` at a time; above it
 //! the answer is `Busy` as well.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::rc::Rc;
-use std::time::Duration;
 
 use tokio::sync::mpsc;
 use tokio::task::{spawn_blocking, spawn_local};
 
 use crate::base::Tick;
-use crate::base::limits::{ADDRESSES_MAX, COMPUTE_MAX, NONCES_MAX, PASSWORDS_WAITING_MAX};
+use crate::base::limits::{ADDRESSES_MAX, COMPUTE_MAX, PASSWORDS_WAITING_MAX};
 use crate::control::names;
 use crate::control::resolve::SystemLookup;
 use crate::net::machine;
-use crate::policy::question::{Freshness, NonceQuestion, PasswordQuestion};
+use crate::policy::question::PasswordQuestion;
+use crate::policy::used_nonces::UsedNonces;
 use crate::policy::{Answer, Question, Ticket};
 
 /// A shard, and what it knows a question by.
@@ -38,46 +38,17 @@ pub(super) struct Questions {
     threads: usize,
     running: usize,
     waiting: VecDeque<(Asker, PasswordQuestion)>,
-    nonces: Nonces,
+    nonces: UsedNonces,
     lookup: Rc<SystemLookup>,
     /// Addresses whose names are being asked for.
     addresses: usize,
 }
 
-/// Nonces that were used, `NONCES_MAX` at most, with the time until which they must be known.
-#[derive(Debug, Default)]
-struct Nonces {
-    until: HashMap<u128, Tick>,
-    /// When to look next for those that are too old.
-    sweep: Tick,
-}
-
-impl Nonces {
-    /// Notes that a nonce is used; says whether it was before. `None` where there is no room: nobody could say later.
-    fn note(&mut self, NonceQuestion { nonce, keep }: NonceQuestion, now: Tick) -> Option<Freshness> {
-        if now >= self.sweep {
-            self.until.retain(|_, until| now < *until);
-            self.sweep = now.after(SWEEP);
-        }
-        if self.until.get(&nonce).is_some_and(|until| now < *until) {
-            return Some(Freshness::Seen);
-        }
-        if self.until.len() >= NONCES_MAX {
-            return None;
-        }
-        self.until.insert(nonce, now.after(keep));
-        Some(Freshness::Fresh)
-    }
-}
-
-/// How often nonces that are too old are dropped.
-const SWEEP: Duration = Duration::from_secs(1);
-
 impl Questions {
     /// Answers go to `answers`.
     pub(super) fn new(answers: mpsc::Sender<Answered>) -> Questions {
         let threads = (machine::cores().len() / 2).clamp(1, COMPUTE_MAX);
-        let (waiting, nonces, lookup) = (VecDeque::new(), Nonces::default(), Rc::new(SystemLookup::new()));
+        let (waiting, nonces, lookup) = (VecDeque::new(), UsedNonces::default(), Rc::new(SystemLookup::new()));
         Questions { answers, threads, running: 0, waiting, nonces, lookup, addresses: 0 }
     }
 
@@ -171,20 +142,5 @@ mod tests {
             assert!(!std::mem::replace(&mut seen[key as usize], true), "once each");
         }
         assert_eq!((questions.running, questions.waiting.len()), (0, 0));
-    }
-
-    #[test]
-    fn a_nonce_is_fresh_once_while_it_is_kept() {
-        let (mut nonces, now) = (Nonces::default(), Tick::ZERO);
-        let question = |nonce| NonceQuestion { nonce, keep: Duration::from_secs(10) };
-        assert_eq!(nonces.note(question(1), now), Some(Freshness::Fresh));
-        assert_eq!(nonces.note(question(1), now.after(Duration::from_secs(9))), Some(Freshness::Seen));
-        assert_eq!(nonces.note(question(2), now), Some(Freshness::Fresh));
-        let later = now.after(Duration::from_secs(11));
-        assert_eq!(nonces.note(question(1), later), Some(Freshness::Fresh));
-        assert_eq!(nonces.until.len(), 1, "what is too old is dropped");
-        nonces.until.extend((10..10 + NONCES_MAX as u128).map(|nonce| (nonce, Tick::NEVER)));
-        assert_eq!(nonces.note(question(2), later), None);
-        assert_eq!(nonces.note(question(1), later), Some(Freshness::Seen));
     }
 }

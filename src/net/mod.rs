@@ -17,7 +17,6 @@ pub(crate) mod bell;
 // Reads clocks, sets limits, adopts descriptors: calls that the standard library does not wrap.
 #[allow(unsafe_code)]
 pub(crate) mod machine;
-#[cfg(any(test, feature = "sim"))]
 pub mod sim;
 // The control plane opens listening sockets, also those that are files.
 #[allow(clippy::disallowed_methods)]

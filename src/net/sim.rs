@@ -11,6 +11,7 @@
 mod accept_queue;
 pub mod faults;
 mod host;
+mod latch;
 mod listener;
 mod pipe;
 mod settings;
@@ -33,8 +34,11 @@ use crate::net::{Bell, BellWaiter, Net};
 
 pub use faults::Faults;
 pub use host::Sim;
+pub use latch::Latch;
 pub use listener::{SimListener, SimSocket};
-pub use settings::{PanicRule, Settings};
+#[cfg(any(test, feature = "sim"))]
+pub use settings::PanicRule;
+pub use settings::Settings;
 pub use stream::SimStream;
 pub use trace::Depth;
 
@@ -127,12 +131,14 @@ impl Simulation {
     }
 
     /// Runs everything until `at`.
+    #[cfg(any(test, feature = "sim"))]
     pub fn run_until(&self, at: Tick) -> Result<(), Failure> {
         let clock = self.sim(HostId(0));
         self.run(async move { clock.sleep_exactly_until(at).await })
     }
 
     /// Fails where tasks, streams or listeners are left.
+    #[cfg(any(test, feature = "sim"))]
     pub fn check_nothing_left(&self) -> Result<(), Failure> {
         let left = self.left();
         if !left.is_empty() {
@@ -151,21 +157,25 @@ impl Simulation {
     }
 
     /// A failure for a reason that was found outside of the run.
+    #[cfg(any(test, feature = "sim"))]
     pub fn failure(&self, reason: String) -> Failure {
         Failure { seed: self.world.settings.seed, reasons: vec![reason], trace: self.trace() }
     }
 
     /// Virtual time.
+    #[cfg(any(test, feature = "sim"))]
     pub fn now(&self) -> Tick {
         self.world.now.get()
     }
 
     /// A number that is equal for two runs only if they were equal, event for event.
+    #[cfg(any(test, feature = "sim"))]
     pub fn digest(&self) -> u64 {
         self.world.trace.borrow().digest()
     }
 
     /// The events so far, as text.
+    #[cfg(any(test, feature = "sim"))]
     pub fn trace(&self) -> String {
         self.world.trace.borrow().text()
     }
@@ -210,7 +220,7 @@ impl Net for Sim {
     }
 
     fn wall(&self) -> Wall {
-        Wall(WALL_START_MICROS + self.now().nanos() / 1_000)
+        Wall(self.world.settings.start.0 + self.now().nanos() / 1_000)
     }
 
     fn random(&self) -> u64 {
@@ -251,9 +261,6 @@ impl Net for Sim {
         }
     }
 }
-
-/// The calendar's time at the start of every run: 2026-01-01T00:00:00Z.
-const WALL_START_MICROS: u64 = 1_767_225_600_000_000;
 
 /// Hears a bell: rings take effect when no task is ready, before time moves.
 pub struct SimBellWaiter {

@@ -29,6 +29,7 @@ mod text;
 pub(crate) mod throttle;
 pub(crate) mod token;
 pub(crate) mod traps;
+pub(crate) mod used_nonces;
 
 #[cfg(test)]
 mod fixture;

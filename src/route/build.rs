@@ -58,6 +58,7 @@ impl Table {
             forest: grove.harvest(),
             entries,
             conditions: compiled.conditions.into(),
+            asks_body: compiled.further.iter().any(Further::asks_body),
             further: compiled.further.into(),
             orders: compiled.orders.into(),
             methods,

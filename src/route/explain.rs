@@ -11,7 +11,7 @@ use crate::route::condition::{FieldTest, ValueLocation};
 use crate::route::params::Params;
 use crate::route::precedence::Decision;
 use crate::route::query::RouteQuery;
-use crate::route::rule::{FieldMatch, HostPattern, Rule, ValueMatch};
+use crate::route::rule::{BodyMatch, FieldMatch, HostPattern, Rule};
 use crate::route::table::{NONE, RouteMatch, Table};
 
 /// Where a request goes, and why not elsewhere.
@@ -65,6 +65,8 @@ pub enum Reason {
         /// The values that are there.
         had: Vec<String>,
     },
+    /// A value in the body is not as it asks, or the body is of another type.
+    Body(BodyMatch),
     /// The client is not in its networks.
     Source,
     /// The host does not match this regular expression.
@@ -142,6 +144,7 @@ impl Table {
         if let Some(program) = rule.condition.as_ref().filter(|_| !further.condition_holds(&self.programs, subject)) {
             reasons.push(Reason::Condition(program.text().into()));
         }
+        reasons.extend(further.body_miss(wanted.body).cloned().map(Reason::Body));
         let excluding = further.excluding(wanted, (&self.regexes, &self.programs), subject);
         reasons.extend(excluding.map(|at| Reason::Excluded(at + 1)));
     }
@@ -220,6 +223,7 @@ impl Reason {
         match self {
             Reason::Field { place, asked, .. } => format!("its {} `{}` is not as asked", named(*place), asked.name),
             Reason::Condition(_) => "its condition does not hold".to_owned(),
+            Reason::Body(asked) => format!("the body's {} is not as asked", asked.place),
             Reason::Host(_)
             | Reason::Path
             | Reason::Method(_)
@@ -250,34 +254,18 @@ impl fmt::Display for Reason {
             Reason::Path => out.write_str("its path does not match"),
             Reason::Method(methods) => write!(out, "is for method {}", methods.join(", ")),
             Reason::Field { place, asked, had } => {
-                write!(out, "wants {} `{}` {}", named(*place), asked.name, DisplayValue(&asked.value))?;
+                write!(out, "wants {} `{}` {}", named(*place), asked.name, asked.value)?;
                 match &had[..] {
                     [] => out.write_str(", which is not there"),
                     values => write!(out, ", which is {values:?}"),
                 }
             }
+            Reason::Body(asked) => write!(out, "wants the body's {} {}", asked.place, asked.value),
             Reason::Source => out.write_str("is for other client addresses"),
             Reason::HostRegex(text) => write!(out, "is for hosts that match {text:?}"),
             Reason::Condition(text) => write!(out, "its condition does not hold: {text}"),
             Reason::Excluded(number) => write!(out, "excludes it, by entry {number} of `not`"),
             Reason::LessSpecific(decision) => write!(out, "matches, too, but comes later: {decision}"),
-        }
-    }
-}
-
-/// What is asked of a value, in words.
-struct DisplayValue<'a>(&'a ValueMatch);
-
-impl fmt::Display for DisplayValue<'_> {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0 {
-            ValueMatch::Exact(text) => write!(out, "to be {text:?}"),
-            ValueMatch::Prefix(text) => write!(out, "to begin with {text:?}"),
-            ValueMatch::Suffix(text) => write!(out, "to end with {text:?}"),
-            ValueMatch::Contains(text) => write!(out, "to contain {text:?}"),
-            ValueMatch::Regex(regex) => write!(out, "to match {:?}", regex.text()),
-            ValueMatch::Present => out.write_str("to be present"),
-            ValueMatch::Absent => out.write_str("to be absent"),
         }
     }
 }
@@ -292,6 +280,7 @@ impl fmt::Display for Decision {
             Decision::Headers => "it asks for fewer headers",
             Decision::Query => "it asks for fewer query parameters",
             Decision::Cookies => "it asks for fewer cookies",
+            Decision::Body => "it asks for less of the body",
             Decision::Sources => "its network is wider",
             Decision::Further => "it has fewer conditions on the caller and fewer exclusions",
             Decision::Name => "both are equally specific, and its name is the greater one",

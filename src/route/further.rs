@@ -7,8 +7,8 @@ use regex::bytes::Regex;
 use crate::cel::{Program, Subject};
 use crate::route::condition::{FieldTest, RegexId, Sources, ValueLocation};
 use crate::route::pattern::PathPattern;
-use crate::route::query::RouteQuery;
-use crate::route::rule::{Exclusion, HostPattern, Rule};
+use crate::route::query::{BodyView, RouteQuery};
+use crate::route::rule::{BodyMatch, Exclusion, HostPattern, Rule, ValueMatch};
 
 /// What else must hold.
 #[derive(Debug)]
@@ -16,6 +16,7 @@ pub(super) struct Further {
     host: Option<RegexId>,
     program: Option<ProgramId>,
     exclusions: Box<[Excluded]>,
+    body: Box<[BodyMatch]>,
 }
 
 /// An expression in the table's list. As with regular expressions, each clone of a table has its own.
@@ -56,14 +57,15 @@ impl ProgramId {
 impl Further {
     /// Compiles what else `rule` asks; its expressions go to the ends of the lists. `None` where it asks nothing.
     pub(super) fn compile(rule: &Rule, regexes: &mut Vec<Regex>, programs: &mut Vec<Program>) -> Option<Further> {
-        let Rule { host_regex, condition, not, .. } = rule;
-        if host_regex.is_none() && condition.is_none() && not.is_empty() {
+        let Rule { host_regex, condition, not, body, .. } = rule;
+        if host_regex.is_none() && condition.is_none() && not.is_empty() && body.is_empty() {
             return None;
         }
         Some(Further {
             host: host_regex.as_ref().map(|regex| RegexId::add(regex.regex(), regexes)),
             program: condition.as_ref().map(|program| ProgramId::add(program, programs)),
             exclusions: not.iter().map(|exclusion| Excluded::compile(exclusion, regexes, programs)).collect(),
+            body: body.as_slice().into(),
         })
     }
 
@@ -72,6 +74,17 @@ impl Further {
         self.host_holds(wanted.host, own.0)
             && self.condition_holds(own.1, subject)
             && self.excluding(wanted, own, subject).is_none()
+            && self.body_miss(wanted.body).is_none()
+    }
+
+    /// Does it ask for values in the body?
+    pub(super) fn asks_body(&self) -> bool {
+        !self.body.is_empty()
+    }
+
+    /// The first matcher of the body that does not hold.
+    pub(super) fn body_miss(&self, body: BodyView<'_>) -> Option<&BodyMatch> {
+        self.body.iter().find(|asked| !asked.holds(body))
     }
 
     /// Does the host match?
@@ -89,6 +102,23 @@ impl Further {
     /// that are meant.
     pub(super) fn excluding(&self, wanted: &RouteQuery<'_>, own: Own<'_>, subject: &impl Subject) -> Option<usize> {
         self.exclusions.iter().position(|exclusion| exclusion.holds(wanted, own, subject))
+    }
+}
+
+impl BodyMatch {
+    /// Is the body of its type, and are all values at its place as asked?
+    fn holds(&self, body: BodyView<'_>) -> bool {
+        let content = match body {
+            BodyView::Unread => return true,
+            BodyView::Other => return false,
+            BodyView::Read(content) => content,
+        };
+        let mut found = false;
+        let all = content.each(&self.place, |value| {
+            found = true;
+            self.value.takes(Some(value))
+        });
+        content.has(&self.place) && all && (found || self.value == ValueMatch::Absent)
     }
 }
 

@@ -17,10 +17,10 @@
 //!    end of a prefix. Of two prefixes, this is the longer one. What a text prefix has behind its last slash counts
 //!    as the text before a parameter.
 //! 4. The one that names methods, fewer before more.
-//! 5. More header matchers, 6. more query matchers, 7. more cookie matchers.
-//! 8. The narrower source network.
-//! 9. More further conditions: of the caller, of an expression, of what is excluded.
-//! 10. The smaller name. Rules that only a name tells apart and that match the same requests are reported.
+//! 5. More header matchers, 6. more query matchers, 7. more cookie matchers, 8. more matchers of the body.
+//! 9. The narrower source network.
+//! 10. More further conditions: of the caller, of an expression, of what is excluded.
+//! 11. The smaller name. Rules that only a name tells apart and that match the same requests are reported.
 //!
 //! This is the precedence of the Kubernetes Gateway API, extended to what that API leaves open. A rule that fails on
 //! any matcher steps aside for the next, also for one of a less specific host: a route for any host is what is left
@@ -54,10 +54,10 @@ pub(crate) use condition::HeaderTests;
 pub(crate) use explain::Explanation;
 pub use params::Params;
 pub use pattern::{PathPattern, PatternError};
-pub use query::RouteQuery;
+pub use query::{BodyView, RouteQuery};
 pub(crate) use report::Report;
+pub use rule::{BodyMatch, FieldMatch, HostPattern, Rule, ValueMatch};
 pub(crate) use rule::{Exclusion, HostError};
-pub use rule::{FieldMatch, HostPattern, Rule, ValueMatch};
 pub use table::{RouteMatch, Table};
 pub(crate) use whole_regex::WholeRegex;
 

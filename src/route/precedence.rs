@@ -20,6 +20,7 @@ pub(crate) struct Precedence {
     headers: Reverse<usize>,
     query: Reverse<usize>,
     cookies: Reverse<usize>,
+    body: Reverse<usize>,
     /// Free bits of the widest network; any is last.
     sources: u8,
     further: Reverse<usize>,
@@ -42,6 +43,8 @@ pub enum Decision {
     Query,
     /// More cookie matchers.
     Cookies,
+    /// More matchers of the body.
+    Body,
     /// The narrower network.
     Sources,
     /// More further conditions.
@@ -96,6 +99,7 @@ impl Precedence {
             headers: Reverse(rule.headers.len()),
             query: Reverse(rule.query.len()),
             cookies: Reverse(rule.cookies.len()),
+            body: Reverse(rule.body.len()),
             sources: rule
                 .sources
                 .iter()
@@ -116,6 +120,7 @@ impl Precedence {
             (self.headers == other.headers, Decision::Headers),
             (self.query == other.query, Decision::Query),
             (self.cookies == other.cookies, Decision::Cookies),
+            (self.body == other.body, Decision::Body),
             (self.sources == other.sources, Decision::Sources),
             (self.further == other.further, Decision::Further),
         ];
@@ -132,10 +137,12 @@ pub(crate) fn order(one: (&Precedence, &Rule), two: (&Precedence, &Rule)) -> Ord
 
 /// What a rule says, in words that compare. Only rules of the same name and precedence are ever compared by it.
 fn said(rule: &Rule) -> String {
-    let Rule { hosts, path, params, methods, headers, query, cookies, sources, host_regex, condition, not, .. } = rule;
+    let Rule {
+        hosts, path, params, methods, headers, query, cookies, body, sources, host_regex, condition, not, ..
+    } = rule;
     let condition = condition.as_ref().map(Program::text);
     format!(
-        "{path} {hosts:?} {params:?} {methods:?} {headers:?} {query:?} {cookies:?} {sources:?} {host_regex:?} \
+        "{path} {hosts:?} {params:?} {methods:?} {headers:?} {query:?} {cookies:?} {body:?} {sources:?} {host_regex:?} \
          {condition:?} {not:?}"
     )
 }

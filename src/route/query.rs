@@ -3,6 +3,7 @@
 
 use std::net::IpAddr;
 
+use crate::wire::content::Content;
 use crate::wire::head::Request;
 
 /// The parts of a request that `Table::find` looks at.
@@ -16,4 +17,17 @@ pub struct RouteQuery<'a> {
     pub path: &'a [u8],
     /// The client's address.
     pub source: IpAddr,
+    /// What is known of its body.
+    pub body: BodyView<'a>,
+}
+
+/// What is known of a request's body.
+#[derive(Clone, Copy, Debug)]
+pub enum BodyView<'a> {
+    /// It was not read: matchers of the body are taken to hold.
+    Unread,
+    /// There is none, or it is of a type that no matcher reads: none of them holds.
+    Other,
+    /// This.
+    Read(&'a Content),
 }

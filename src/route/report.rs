@@ -269,7 +269,8 @@ fn covers(wide: &Rule, narrow: &Rule) -> bool {
     };
     let fields = lists.iter().enumerate();
     // What expressions take cannot be compared; of equal ones one covers the other.
-    let further = (wide.further() == 0 && wide.host_regex.is_none()) || same_further(wide, narrow);
+    let further =
+        (wide.further() == 0 && wide.host_regex.is_none() && wide.body.is_empty()) || same_further(wide, narrow);
     methods
         && sources
         && further
@@ -297,7 +298,7 @@ fn overlap(one: &Rule, two: &Rule) -> bool {
 }
 
 fn same_further(one: &Rule, two: &Rule) -> bool {
-    one.host_regex == two.host_regex && one.condition == two.condition && one.not == two.not
+    one.host_regex == two.host_regex && one.condition == two.condition && one.not == two.not && one.body == two.body
 }
 
 /// Names of fields (place 0) are the same in any case; those of query parameters and cookies are not.
@@ -307,7 +308,7 @@ fn same_name(place: usize, one: &FieldMatch, two: &FieldMatch) -> bool {
 
 /// Does a value that `given` matches always match `asked`?
 fn implies(given: &ValueMatch, asked: &ValueMatch) -> bool {
-    let whole = exact(given).is_some_and(|value| value_matches(asked, value));
+    let whole = exact(given).is_some_and(|value| asked.takes(Some(value.as_bytes())));
     let same = given == asked;
     same || match asked {
         ValueMatch::Present => *given != ValueMatch::Absent,
@@ -323,7 +324,8 @@ fn implies(given: &ValueMatch, asked: &ValueMatch) -> bool {
 /// that anybody meant.
 fn excludes(one: &ValueMatch, two: &ValueMatch) -> bool {
     let absent = (*one == ValueMatch::Absent) != (*two == ValueMatch::Absent);
-    let refused = |exact: Option<&str>, other| exact.is_some_and(|value| !value_matches(other, value));
+    let refused =
+        |exact: Option<&str>, other: &ValueMatch| exact.is_some_and(|value| !other.takes(Some(value.as_bytes())));
     let heads = head(one).zip(head(two)).is_some_and(|(one, two)| !one.starts_with(two) && !two.starts_with(one));
     let ends = end(one).zip(end(two)).is_some_and(|(one, two)| !one.ends_with(two) && !two.ends_with(one));
     absent || refused(exact(one), two) || refused(exact(two), one) || heads || ends
@@ -363,18 +365,6 @@ fn inner(asked: &ValueMatch) -> Option<&str> {
             Some(text)
         }
         ValueMatch::Regex(_) | ValueMatch::Present | ValueMatch::Absent => None,
-    }
-}
-
-fn value_matches(asked: &ValueMatch, value: &str) -> bool {
-    match asked {
-        ValueMatch::Exact(text) => **text == *value,
-        ValueMatch::Prefix(text) => value.starts_with(&**text),
-        ValueMatch::Suffix(text) => value.ends_with(&**text),
-        ValueMatch::Contains(text) => value.contains(&**text),
-        ValueMatch::Regex(regex) => regex.regex().is_match(value.as_bytes()),
-        ValueMatch::Present => true,
-        ValueMatch::Absent => false,
     }
 }
 

@@ -12,6 +12,7 @@ use crate::base::RouteId;
 use crate::cel::Program;
 use crate::route::pattern::PathPattern;
 use crate::route::whole_regex::WholeRegex;
+use crate::wire::content::BodyPlace;
 
 /// Which requests go to one route: every part that is given must hold. Several rules may lead to the same route.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,6 +39,8 @@ pub struct Rule {
     pub query: Vec<FieldMatch>,
     /// Cookies, all of which must match.
     pub cookies: Vec<FieldMatch>,
+    /// Values in the body, all of which must match. Where there are some, the body must be of their type.
+    pub body: Vec<BodyMatch>,
     /// Networks, of which one must hold the client's address; empty means any.
     pub sources: Vec<IpNet>,
     /// What the whole host must match; where it is there, `hosts` is empty.
@@ -83,6 +86,7 @@ impl Rule {
             headers: Vec::new(),
             query: Vec::new(),
             cookies: Vec::new(),
+            body: Vec::new(),
             sources: Vec::new(),
             host_regex: None,
             condition: None,
@@ -105,6 +109,15 @@ pub struct FieldMatch {
     pub value: ValueMatch,
 }
 
+/// What a value in the body must be. Where there are several at the place, each of them must match.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BodyMatch {
+    /// Where it stands.
+    pub place: BodyPlace,
+    /// What is asked of it.
+    pub value: ValueMatch,
+}
+
 /// A condition on a value. Bytes are compared as they are, with regard to case.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ValueMatch {
@@ -122,6 +135,37 @@ pub enum ValueMatch {
     Present,
     /// Is not there.
     Absent,
+}
+
+impl ValueMatch {
+    /// Is this value as asked? `None` is one that is not there.
+    pub(crate) fn takes(&self, value: Option<&[u8]>) -> bool {
+        let Some(value) = value else { return matches!(self, ValueMatch::Absent) };
+        match self {
+            ValueMatch::Exact(text) => text.as_bytes() == value,
+            ValueMatch::Prefix(text) => value.starts_with(text.as_bytes()),
+            ValueMatch::Suffix(text) => value.ends_with(text.as_bytes()),
+            ValueMatch::Contains(text) => memchr::memmem::find(value, text.as_bytes()).is_some(),
+            ValueMatch::Regex(regex) => regex.regex().is_match(value),
+            ValueMatch::Present => true,
+            ValueMatch::Absent => false,
+        }
+    }
+}
+
+/// What is asked of a value, in words.
+impl fmt::Display for ValueMatch {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ValueMatch::Exact(text) => write!(out, "to be {text:?}"),
+            ValueMatch::Prefix(text) => write!(out, "to begin with {text:?}"),
+            ValueMatch::Suffix(text) => write!(out, "to end with {text:?}"),
+            ValueMatch::Contains(text) => write!(out, "to contain {text:?}"),
+            ValueMatch::Regex(regex) => write!(out, "to match {:?}", regex.text()),
+            ValueMatch::Present => out.write_str("to be present"),
+            ValueMatch::Absent => out.write_str("to be absent"),
+        }
+    }
 }
 
 /// Hosts that a rule is for.

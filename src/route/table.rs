@@ -52,6 +52,8 @@ pub(super) struct Shared {
     pub(super) entries: Box<[Entry]>,
     pub(super) conditions: Box<[Conditions]>,
     pub(super) further: Box<[Further]>,
+    /// Some of them ask for the body.
+    pub(super) asks_body: bool,
     pub(super) orders: Box<[Box<[u16]>]>,
     pub(super) methods: Methods,
     /// For explaining, by rank.
@@ -101,6 +103,20 @@ impl Table {
         !self.programs.is_empty()
     }
 
+    /// Has a rule a matcher of the body?
+    pub fn asks_body(&self) -> bool {
+        self.shared.asks_body
+    }
+
+    /// Is the body of a request needed to find its route? It is where a rule that asks for it is the first that may
+    /// take the request.
+    pub fn needs_body(&self, wanted: &RouteQuery<'_>, subject: &impl Subject, params: &mut Params) -> bool {
+        let asked = self.shared.methods.of(wanted.request.head.method, wanted.request.method_text());
+        let (rank, _) = self.best(asked, wanted, subject, params);
+        let entry = self.shared.entries.get(rank as usize);
+        entry.and_then(|entry| self.shared.further.get(entry.further as usize)).is_some_and(Further::asks_body)
+    }
+
     /// As `find_as`, for the method `text` in the place of the request's.
     pub fn find_for(
         &self,
@@ -124,21 +140,32 @@ impl Table {
         subject: &impl Subject,
         params: &mut Params,
     ) -> RouteMatch {
+        let (rank, missed_method) = self.best(asked, wanted, subject, params);
+        if let Some(entry) = self.shared.entries.get(rank as usize) {
+            self.reorder(entry, &mut params.found);
+            return RouteMatch::Route(entry.route);
+        }
+        if missed_method { self.allowed(wanted, subject, params) } else { RouteMatch::None }
+    }
+
+    /// The rank of the rule that takes a request, or `NONE`; and whether one would take it with another method.
+    fn best(
+        &self,
+        asked: MethodSet,
+        wanted: &RouteQuery<'_>,
+        subject: &impl Subject,
+        params: &mut Params,
+    ) -> (u32, bool) {
         let Params { found, trail } = params;
         found.truncate(0);
         if wanted.path.len() > usize::from(u16::MAX) {
             // Spans could not name its parts. Heads are capped well below.
-            return RouteMatch::None;
+            return (NONE, false);
         }
         let mut best = Best { table: self, wanted, subject, asked, rank: NONE, spans: found, missed_method: false };
         let forest = &self.shared.forest;
         self.shared.hosts.each(wanted.host, |tree| forest.walk(tree, wanted.path, trail, &mut best));
-        let (rank, missed_method) = (best.rank, best.missed_method);
-        if let Some(entry) = self.shared.entries.get(rank as usize) {
-            self.reorder(entry, found);
-            return RouteMatch::Route(entry.route);
-        }
-        if missed_method { self.allowed(wanted, subject, params) } else { RouteMatch::None }
+        (best.rank, best.missed_method)
     }
 
     /// The methods with which the request would have been taken.

@@ -10,7 +10,7 @@ mod published;
 use std::net::{IpAddr, Ipv4Addr};
 
 use crate::base::{Rng, RouteId, Span};
-use crate::route::{Params, PathPattern, RouteMatch, RouteQuery, Rule, Table};
+use crate::route::{BodyView, Params, PathPattern, RouteMatch, RouteQuery, Rule, Table};
 use crate::wire::field::Known;
 use crate::wire::head::{Field, Method, Request, RequestHead};
 
@@ -62,7 +62,13 @@ impl Sample {
 
     pub(crate) fn wanted(&self) -> RouteQuery<'_> {
         let request = Request { bytes: &self.bytes, head: &self.head };
-        RouteQuery { request, host: self.host.as_bytes(), path: &self.path, source: self.source }
+        RouteQuery {
+            request,
+            host: self.host.as_bytes(),
+            path: &self.path,
+            source: self.source,
+            body: BodyView::Unread,
+        }
     }
 
     pub(crate) fn found(&self, table: &Table) -> RouteMatch {

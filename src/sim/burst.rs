@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use crate::base::Address;
 use crate::net::Net;
+use crate::net::sim::Latch;
 use crate::net::sim::{Failure, Sim};
 use crate::sim::common::Common;
-use crate::sim::latch::Latch;
 use crate::sim::limit::{LimitWorld, ends, exchange, in_world};
 use crate::sim::mesh::Delays;
 

@@ -9,9 +9,9 @@ use std::time::Duration;
 
 use crate::base::{Address, Rng, Tick};
 use crate::link::{Counter, UpstreamCounter};
+use crate::net::sim::Latch;
 use crate::net::sim::{Failure, Sim};
 use crate::net::{Listener, Net};
-use crate::sim::latch::Latch;
 use crate::sim::limit::{LimitWorld, ends, in_world};
 use crate::sim::mesh::Delays;
 use crate::sim::message_io::{Framing, HttpReader, HttpWriter};

@@ -8,6 +8,7 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 
 use crate::base::Rng;
+use crate::net::sim::Latch;
 use crate::net::sim::{Sim, SimStream};
 use crate::net::{Net, Stream};
 use crate::sim::body::{self, Outgoing};
@@ -15,7 +16,6 @@ use crate::sim::coded::Content;
 use crate::sim::common::Common;
 use crate::sim::grpc;
 use crate::sim::h2;
-use crate::sim::latch::Latch;
 use crate::sim::ledger::{Outcome, PlannedRequest};
 use crate::sim::message_io::{ConversationError, Framing, Head, HttpReader, HttpWriter};
 use crate::sim::request::{HopField, head};

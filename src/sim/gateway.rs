@@ -20,6 +20,7 @@ use crate::link::{
     Counter, Counters, FROM_SHARD_MAX, FromShard, ListeningSocket, Outbox, REPORTS_MAX, Selection, ShardEnd,
     TO_SHARD_MAX, ToShard, Trace, TraceOrder, UpstreamCounter,
 };
+use crate::net::sim::Latch;
 use crate::net::sim::{Sim, SimSocket, Simulation};
 use crate::net::{Bell, BellWaiter, Net};
 #[cfg(test)]
@@ -28,7 +29,6 @@ use crate::policy::directory::{Directory, Revision};
 use crate::policy::{Answer, Question};
 use crate::sim::common::Common;
 use crate::sim::grpc;
-use crate::sim::latch::Latch;
 use crate::sim::mesh;
 use crate::sim::spoken::HttpVersion;
 use crate::sim::websocket;

@@ -10,11 +10,11 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use crate::base::{Buf, Rng, Tick};
+use crate::net::sim::Latch;
 use crate::net::sim::{Sim, SimStream};
 use crate::net::{Net, Stream};
 use crate::sim::common::Common;
 use crate::sim::h2::message::{self, Request};
-use crate::sim::latch::Latch;
 use crate::sim::ledger::{Outcome, PlannedRequest};
 use crate::sim::message_io::Framing;
 use crate::sim::mood::FaultLevel;

@@ -12,10 +12,10 @@ use std::time::Duration;
 
 use crate::base::{Address, Rng, Tick};
 use crate::net::Net;
+use crate::net::sim::Latch;
 use crate::net::sim::{Depth, Failure, Faults, Settings, Sim, Simulation};
 use crate::sim::common::Common;
 use crate::sim::gateway::Gateway;
-use crate::sim::latch::Latch;
 use crate::sim::mesh::Delays;
 use crate::sim::message_io::{Framing, HttpReader, HttpWriter, Pace};
 use crate::sim::mood::FaultLevel;

@@ -19,7 +19,6 @@ mod gateway;
 mod grpc;
 mod h2;
 mod hostile;
-mod latch;
 mod ledger;
 #[cfg(test)]
 mod limit;

@@ -7,12 +7,12 @@ use std::time::Duration;
 
 use crate::base::{Address, Rng};
 use crate::net::Net;
+use crate::net::sim::Latch;
 use crate::net::sim::{Depth, Failure, Settings, Sim, Simulation};
 use crate::sim::client;
 use crate::sim::common::Common;
 use crate::sim::gateway::Gateway;
 use crate::sim::hostile;
-use crate::sim::latch::Latch;
 use crate::sim::origin::{self, OriginId};
 use crate::sim::scenario::Scenario;
 use crate::sim::spoken::HttpVersion;

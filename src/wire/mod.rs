@@ -9,6 +9,7 @@ pub(crate) mod authority;
 pub(crate) mod certificate;
 pub(crate) mod change;
 pub(crate) mod coding;
+pub(crate) mod content;
 pub mod field;
 pub(crate) mod field_set;
 pub(crate) mod form;

@@ -73,6 +73,8 @@ pub enum ConsumerVariable {
     Id,
     /// Its groups, with commas between them.
     Groups,
+    /// `{consumer.method}`: the kind of the policy that found out who calls, such as `jwt`.
+    Method,
     /// `{consumer.attribute.NAME}`
     Attribute(Box<str>),
     /// `{tenant}`: the name of its tenant.
@@ -271,6 +273,7 @@ pub(crate) const PLAIN: &[(&str, Variable)] = &[
     ("consumer", Variable::Consumer(ConsumerVariable::Name)),
     ("consumer.id", Variable::Consumer(ConsumerVariable::Id)),
     ("consumer.group", Variable::Consumer(ConsumerVariable::Groups)),
+    ("consumer.method", Variable::Consumer(ConsumerVariable::Method)),
     ("tenant", Variable::Consumer(ConsumerVariable::Tenant)),
     ("app", Variable::Consumer(ConsumerVariable::App)),
     ("plan", Variable::Consumer(ConsumerVariable::Plan)),

@@ -15,7 +15,7 @@ use crate::config::compile::route::CompiledRoute;
 use crate::config::plan::{Action, ListenerPlan};
 use crate::config::report::Report;
 use crate::policy::Phase;
-use crate::route::{HostPattern, Params, PathPattern, RouteMatch, RouteQuery};
+use crate::route::{BodyView, HostPattern, Params, PathPattern, RouteMatch, RouteQuery};
 use crate::wire::h1::{Caps, Parsed, request};
 use crate::wire::head::{Request, RequestHead};
 use crate::wire::target::{self, Normalised};
@@ -149,7 +149,7 @@ fn found(listener: &ListenerPlan, route: &CompiledRoute, probe: &Probe) -> Optio
         Err(_) => return None,
     };
     let source = IpAddr::from(Ipv4Addr::UNSPECIFIED);
-    let wanted = RouteQuery { request, host: host.as_bytes(), path, source };
+    let wanted = RouteQuery { request, host: host.as_bytes(), path, source, body: BodyView::Unread };
     match listener.table.find(&wanted, &mut Params::default()) {
         RouteMatch::Route(id) => (id != route.rules[0].route).then_some(id),
         RouteMatch::MethodNotAllowed(_) | RouteMatch::None => None,

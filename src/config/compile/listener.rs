@@ -112,6 +112,7 @@ impl Compiler<'_> {
             underscores: if listener.underscores_in_headers { Underscores::Kept } else { Underscores::Dropped },
             timeouts: client_timeouts(&timeouts, &limits),
             http2: self.http2(&listener.http2, &limits),
+            routing_body_max: self.routing_body(&limits, listener.limits.location),
             requests_max: capped(limits.requests_per_connection.some().map_or(0, |count| count.0)),
             connections_per_address_max: capped(limits.connections_per_address.some().map_or(0, |count| count.0)),
             server_field,
@@ -214,6 +215,14 @@ impl Compiler<'_> {
                 .label("connections to this address come here, all others with this port go there");
             self.faults.push(report.other(wide.location, "the other listener"));
         }
+    }
+
+    /// The largest body that is read to find a route.
+    fn routing_body(&mut self, limits: &Limits, location: Location) -> u64 {
+        if !(1..=limits::ROUTING_BODY_BYTES_MAX).contains(&limits.routing_body.0) {
+            self.error(location, "`limits.routing_body` is 1 byte to 8MiB");
+        }
+        limits.routing_body.0
     }
 
     fn caps(&mut self, limits: &Limits, location: Location) -> Caps {

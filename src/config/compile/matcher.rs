@@ -11,14 +11,17 @@ use crate::cel::{Attribute, Program};
 use crate::config::compile::Compiler;
 use crate::config::location::{Located, Location};
 use crate::config::report::Report;
-use crate::config::spec::route::{MatcherSpec, RouteSpec};
-use crate::config::spec::shape::Many;
-use crate::route::{Exclusion, HostPattern, PathPattern, Rule, ValueMatch, WholeRegex};
+use crate::config::spec::route::{BodySpec, MatchSpec, MatcherSpec, RouteSpec};
+use crate::config::spec::shape::{Many, ShortOr};
+use crate::route::{BodyMatch, Exclusion, HostPattern, PathPattern, Rule, ValueMatch, WholeRegex};
+use crate::wire::content::BodyPlace;
 
 /// A matcher whose parts are compiled.
 #[derive(Clone, Default)]
 struct Matcher {
     parts: Exclusion,
+    /// Values in the body.
+    body: Vec<BodyMatch>,
     /// Hosts that are regular expressions.
     host_regexes: Vec<WholeRegex>,
     /// Expressions that must all hold.
@@ -66,13 +69,14 @@ impl Compiler<'_> {
 
     /// One rule for the plain hosts of a matcher, and one for each of its regular expressions.
     fn rules_of(&mut self, matcher: Matcher, (name, id): (&str, RouteId), location: Location) -> Vec<Rule> {
-        let Matcher { parts, host_regexes, conditions } = matcher;
+        let Matcher { parts, body, host_regexes, conditions } = matcher;
         let condition = self.joined_conditions(&conditions, location);
         let path = parts.paths.into_iter().next().or_else(|| PathPattern::prefix("/").ok());
         let Some(path) = path else { return Vec::new() };
         let mut rule = Rule::new(name, id, path);
         rule.methods = parts.methods;
         (rule.headers, rule.query, rule.cookies) = (parts.headers, parts.query, parts.cookies);
+        rule.body = body;
         rule.sources = parts.sources;
         rule.condition = condition;
         let mut rules = Vec::new();
@@ -84,7 +88,10 @@ impl Compiler<'_> {
     }
 
     fn exclusion(&mut self, spec: &Located<MatcherSpec>) -> Option<Exclusion> {
-        let Matcher { parts, host_regexes, mut conditions } = self.matcher(&spec.value);
+        let Matcher { parts, body, host_regexes, mut conditions } = self.matcher(&spec.value);
+        if !body.is_empty() {
+            self.error(spec.location, "an exclusion cannot ask for values in the body");
+        }
         if spec.value == MatcherSpec::default() {
             self.absent(
                 spec.location,
@@ -133,6 +140,7 @@ impl Compiler<'_> {
         mine.headers.extend(theirs.headers);
         mine.query.extend(theirs.query);
         mine.cookies.extend(theirs.cookies);
+        whole.body.extend(other.body);
         whole.host_regexes.extend(other.host_regexes);
         whole.conditions.extend(other.conditions);
         Some(whole)
@@ -158,9 +166,35 @@ impl Compiler<'_> {
         matcher.parts.headers = self.matches(&spec.headers, "field");
         matcher.parts.query = self.matches(&spec.query, "query parameter");
         matcher.parts.cookies = self.matches(&spec.cookies, "cookie");
+        matcher.body = self.body(&spec.body);
         matcher.parts.sources = spec.source.iter().map(|network| network.0).collect();
         matcher.conditions = self.conditions(spec);
         matcher
+    }
+
+    fn body(&mut self, spec: &BodySpec) -> Vec<BodyMatch> {
+        let mut found = Vec::new();
+        for (name, asked) in spec.json.iter() {
+            if !name.value.is_empty() && !name.value.starts_with('/') {
+                self.error(name.location, "a JSON pointer begins with `/`, as in `/order/type`");
+            }
+            found.push((BodyPlace::Json(name.value.as_str().into()), asked));
+        }
+        for (name, asked) in spec.form.iter() {
+            found.push((BodyPlace::Form(name.value.as_str().into()), asked));
+        }
+        for (name, asked) in spec.xml.iter() {
+            let steps = name.value.strip_prefix('/').map(|path| path.split('/'));
+            if steps.is_none_or(|mut steps| steps.any(|step| step.is_empty() || step.contains(':'))) {
+                self.error(name.location, "a path of elements is written `/Envelope/Body`, without prefixes");
+            }
+            found.push((BodyPlace::Xml(name.value.as_str().into()), asked));
+        }
+        let value = |(place, asked): (BodyPlace, &Located<ShortOr<MatchSpec>>)| {
+            let spec = Located { value: asked.value.0.clone(), location: asked.location };
+            self.value_match(&spec).map(|value| BodyMatch { place, value })
+        };
+        found.into_iter().filter_map(value).collect()
     }
 
     /// What is asked of the caller and of the connection, as expressions.

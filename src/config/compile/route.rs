@@ -10,6 +10,7 @@ use crate::config::compile::policy::CompiledPolicy;
 use crate::config::compile::{Compiler, Section};
 use crate::config::habits;
 use crate::config::location::{Located, Location};
+use crate::config::matching::{self, Misfit};
 use crate::config::plan::{Action, Alternatives, RoutePlan, UsageMode};
 use crate::config::report::Report;
 use crate::config::spec::listener::ListenerSpec;
@@ -288,29 +289,15 @@ impl Compiler<'_> {
     }
 
     pub(super) fn value_match(&mut self, spec: &Located<MatchSpec>) -> Option<ValueMatch> {
-        let MatchSpec { exact, prefix, suffix, contains, regex, present } = &spec.value;
-        let boxed = |text: &String| text.as_str().into();
-        let mut given: Vec<ValueMatch> = Vec::new();
-        given.extend(exact.as_ref().map(|text| ValueMatch::Exact(boxed(text))));
-        given.extend(prefix.as_ref().map(|text| ValueMatch::Prefix(boxed(text))));
-        given.extend(suffix.as_ref().map(|text| ValueMatch::Suffix(boxed(text))));
-        given.extend(contains.as_ref().map(|text| ValueMatch::Contains(boxed(text))));
-        given.extend(present.map(|present| if present { ValueMatch::Present } else { ValueMatch::Absent }));
-        if let Some(regex) = regex {
-            match WholeRegex::new(&regex.value) {
-                Ok(compiled) => given.push(ValueMatch::Regex(compiled)),
-                Err(fault) => {
-                    self.faults.push(Report::error(regex.location, "not a regular expression").help(fault.to_string()));
-                    return None;
-                }
-            }
+        let misfit = match matching::value_match(spec) {
+            Ok(value) => return Some(value),
+            Err(misfit) => *misfit,
+        };
+        match misfit {
+            Misfit::Regex(report) => self.faults.push(report),
+            Misfit::Keys(report) => self.absent(spec.location, report),
         }
-        if given.len() != 1 {
-            let report = Report::error(spec.location, "a matcher has exactly one key");
-            self.absent(spec.location, report.help("`exact`, `prefix`, `suffix`, `contains`, `regex` or `present`"));
-            return None;
-        }
-        given.pop()
+        None
     }
 }
 

@@ -56,7 +56,10 @@ fn explained(method: &str, url: &str, headers: &[(&str, &str)]) -> Result<String
     let loaded = load(&source, &Environment::sealed()).unwrap();
     let headers = headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
     let source = IpAddr::from([10, 0, 0, 9]);
-    explain(&loaded.plan, &ExplainRequest { method: method.to_owned(), url: url.to_owned(), headers, source })
+    explain(
+        &loaded.plan,
+        &ExplainRequest { method: method.to_owned(), url: url.to_owned(), headers, source, body: None },
+    )
 }
 
 #[test]
@@ -138,7 +141,8 @@ fn calls_in_json() {
             .plan;
         let headers = headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
         let source = IpAddr::from([10, 0, 0, 9]);
-        explain(&plan, &ExplainRequest { method: method.to_owned(), url: url.to_owned(), headers, source }).unwrap()
+        explain(&plan, &ExplainRequest { method: method.to_owned(), url: url.to_owned(), headers, source, body: None })
+            .unwrap()
     };
     let file = "\"library.pb\"";
     let said = explained(file, "GET", "/v1/shelves/1/books/2?full_text=true", &[]);
@@ -182,6 +186,7 @@ fn head_stays_with_a_route_that_names_it() {
         url: "/x".to_owned(),
         headers: Vec::new(),
         source: IpAddr::from([10, 0, 0, 9]),
+        body: None,
     };
     let said = explain(&loaded.plan, &question).unwrap();
     assert!(said.contains("\nroute     b\n"), "{said}");
@@ -199,7 +204,8 @@ fn what_came_from_outside_is_shown_as_the_file_has_it() {
     let plan = load(&source, &environment).unwrap().plan;
     let asked = |url: &str| {
         let (method, url, headers) = ("GET".to_owned(), url.to_owned(), Vec::new());
-        explain(&plan, &ExplainRequest { method, url, headers, source: IpAddr::from([10, 0, 0, 9]) }).unwrap()
+        explain(&plan, &ExplainRequest { method, url, headers, source: IpAddr::from([10, 0, 0, 9]), body: None })
+            .unwrap()
     };
     let words = [asked("/"), asked("/x")].concat();
     assert!(!words.contains("hunter2") && !words.contains("http://10.9.8.7"), "{words}");

@@ -42,6 +42,9 @@ table! {
         query: Named<Located<ShortOr<MatchSpec>>> = Named::default(),
         /// Cookies that must match. Where one is repeated, each of its values must.
         cookies: Named<Located<ShortOr<MatchSpec>>> = Named::default(),
+        /// Values in the body that must match: of JSON, of a form or of XML. The body is read only where such a route
+        /// is the first that may take the request, up to `limits.routing_body` of the listener.
+        body: BodySpec = BodySpec::default(),
         /// Networks, of which one must hold the client's address.
         source: Many<Network> = Many::default(),
         /// Server names (SNI) of TLS, of which one must match: `"a.example.com"`, `"*.example.com"`.
@@ -142,6 +145,8 @@ table! {
         query: Named<Located<ShortOr<MatchSpec>>> = Named::default(),
         /// Cookies that must match.
         cookies: Named<Located<ShortOr<MatchSpec>>> = Named::default(),
+        /// Values in the body that must match. Not in `not`.
+        body: BodySpec = BodySpec::default(),
         /// Networks, of which one must hold the client's address.
         source: Many<Network> = Many::default(),
         /// Server names (SNI) of TLS, of which one must match.
@@ -177,6 +182,7 @@ impl RouteSpec {
             headers: self.headers.clone(),
             query: self.query.clone(),
             cookies: self.cookies.clone(),
+            body: self.body.clone(),
             source: self.source.clone(),
             sni: self.sni.clone(),
             consumer: self.consumer.clone(),
@@ -187,6 +193,21 @@ impl RouteSpec {
             country: self.country.clone(),
             when: self.when.clone(),
         }
+    }
+}
+
+table! {
+    /// Values in the body that must match. Where one stands there several times, each of them must. A body of another
+    /// type matches nothing.
+    pub struct BodySpec {
+        /// In JSON, by JSON pointer (RFC 6901): `{ "/order/type" = "express" }`. Numbers, `true`, `false` and `null`
+        /// are compared as text; objects and arrays are `present`.
+        json: Named<Located<ShortOr<MatchSpec>>> = Named::default(),
+        /// Fields of a form (`application/x-www-form-urlencoded`).
+        form: Named<Located<ShortOr<MatchSpec>>> = Named::default(),
+        /// In XML, the text of elements by their path, without prefixes of namespaces:
+        /// `{ "/Envelope/Body/Order" = { present = true } }`.
+        xml: Named<Located<ShortOr<MatchSpec>>> = Named::default(),
     }
 }
 

@@ -274,6 +274,8 @@ layers! {
         requests_per_connection: Limit<Count> = "off",
         /// Connections of one client address to one data-plane thread; above it the newest is closed.
         connections_per_address: Limit<Count> = "off",
+        /// The largest body that is read to find a route (`body` of routes), at most 8MiB; above it 413.
+        routing_body: Size = "64KiB",
         /// Bytes a second at least of a request's body, while the gateway waits for it: not while the upstream holds
         /// the upload up, and not in gRPC calls and tunnels. A client that falls behind by `timeouts.rate_grace` gets
         /// 408 with the reason `client_too_slow`.

@@ -12,7 +12,7 @@ use crate::edge::shard::attributes::Attributes;
 use crate::link::{Counter, RouteCounter};
 use crate::net::Net;
 use crate::policy::{LocalBody, LocalResponse};
-use crate::route::{RouteMatch, RouteQuery};
+use crate::route::{BodyView, RouteMatch, RouteQuery};
 use crate::wire::problem;
 
 /// Closes the connection without an answer, as nginx does.
@@ -131,7 +131,7 @@ fn note_json<N: Net>(context: Context<'_, N>, attributes: &mut Attributes) {
     }
     let Attributes { host, path, params, client, .. } = attributes;
     let source = client.address.unwrap_or(peer.ip);
-    let found = bound.table(listener).find(&RouteQuery { request, host, path, source }, params);
+    let found = bound.table(listener).find(&RouteQuery { request, host, path, source, body: BodyView::Unread }, params);
     if let RouteMatch::Route(id) = found
         && bound.plan.route(id).takes_json()
     {

@@ -59,6 +59,7 @@ impl<'a, N: Net> Vars<'a, N> {
                 }
                 None
             }
+            ConsumerVariable::Method => identity.method,
             ConsumerVariable::Attribute(name) => consumer.and_then(|consumer| consumer.attribute(name)),
             ConsumerVariable::Tenant => {
                 consumer.and_then(|consumer| directory.tenant(consumer)).map(|tenant| &*tenant.name)

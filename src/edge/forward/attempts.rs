@@ -144,6 +144,7 @@ pub(crate) fn choose<N: Net>(
             host: &state.attributes.host,
             path: &state.attributes.path,
             source,
+            body: route::BodyView::Unread,
         };
         stick.key(&wanted, |key| proxy.split.target_for(key, proxy.stick_salt))
     });

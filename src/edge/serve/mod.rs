@@ -3,6 +3,7 @@
 
 mod alternatives;
 pub(crate) mod echo;
+mod find;
 pub(crate) mod path;
 pub(crate) mod policies;
 pub(crate) mod prepare;

@@ -5,7 +5,6 @@
 
 use crate::base::ascii::push_lower;
 use crate::base::{Fault, FaultKind, RouteId, Tick, UpstreamId};
-use crate::cel::{Nobody, Subject};
 use crate::config::plan::{AccessLogPlan, Action, ListenerPlan, Plan, ProxyPlan, RoutePlan, Share, UsageMode};
 use crate::edge::adapt::coding::Coding;
 use crate::edge::adapt::grpc::Caller;
@@ -20,7 +19,7 @@ use crate::edge::flow::stream::{BodySource, Client};
 use crate::edge::forward::calls::Call;
 use crate::edge::forward::{attempts, calls, scan, tunnel, upgrade};
 use crate::edge::serve::trace::{self, Moment};
-use crate::edge::serve::{echo, policies, prepare, redirect};
+use crate::edge::serve::{echo, find, policies, prepare, redirect};
 use crate::edge::shard::attributes::Attributes;
 use crate::edge::shard::log::Line;
 use crate::edge::shard::record::Record;
@@ -28,8 +27,8 @@ use crate::edge::shard::scratch::RequestState;
 use crate::edge::shard::state::Shard;
 use crate::link::{Counter, Counters, RouteCounter};
 use crate::net::Net;
-use crate::policy::{Outcome, cors};
-use crate::route::{Params, RouteMatch, RouteQuery};
+use crate::policy::Outcome;
+use crate::route::BodyView;
 use crate::wire;
 use crate::wire::field::Known;
 use crate::wire::grpc::Code;
@@ -106,7 +105,13 @@ async fn answer<N: Net, S: BodySource, K: Client>(exchange: &mut Exchange<'_, N,
         // 0` is for the gateway (RFC 9110 section 7.6.2).
         return response::send(exchange, 204, None, b"").await;
     }
-    let id = find(exchange.context, exchange.state)?;
+    let id = match exchange.context.bound.table(exchange.context.listener).asks_body() {
+        false => find::find(exchange.context, exchange.state, BodyView::Unread)?,
+        true => match Box::pin(find::by_body(exchange)).await? {
+            Some(id) => id,
+            None => return Ok(()),
+        },
+    };
     let route = exchange.context.bound.plan.route(id);
     if route.usage == UsageMode::Billed {
         usage::begin(exchange.context, exchange.state)?;
@@ -260,67 +265,6 @@ fn note_id<N: Net>(context: Context<'_, N>, attributes: &mut Attributes) {
             attributes.request_id.extend_from_slice(&wire::trace::request_id([net.random(), net.random()]));
         }
     }
-}
-
-fn find<N: Net>(context: Context<'_, N>, state: &mut RequestState) -> Result<RouteId, Fault> {
-    let table = context.bound.table(context.listener);
-    let found = if table.asks_subject() {
-        find_by_caller(context, state)
-    } else {
-        let Attributes { host, path, params, client, .. } = &mut state.attributes;
-        let source = client.address.unwrap_or(context.peer.ip);
-        look_up(context, &RouteQuery { request: context.request, host, path, source }, &Nobody, params)
-    };
-    let kind = match found {
-        RouteMatch::Route(id) => {
-            state.attributes.route = Some(id);
-            return Ok(id);
-        }
-        RouteMatch::MethodNotAllowed(methods) => {
-            state.value.clear();
-            for name in table.method_names(methods) {
-                let separator: &[u8] = if state.value.is_empty() { b"" } else { b", " };
-                state.value.extend_from_slice(separator);
-                state.value.extend_from_slice(name.as_bytes());
-            }
-            state.effects.to_client.add(b"Allow", &state.value);
-            FaultKind::MethodNotAllowed
-        }
-        RouteMatch::None => FaultKind::NoRoute,
-    };
-    context.bound.counters.add(Counter::Unrouted, 1);
-    Err(Fault::last(kind))
-}
-
-/// Finds the route where conditions ask who calls.
-#[cold]
-fn find_by_caller<N: Net>(context: Context<'_, N>, state: &mut RequestState) -> RouteMatch {
-    // What is known of the request is borrowed while it is looked up.
-    let mut params = std::mem::take(&mut state.attributes.params);
-    let RequestState { attributes, record, .. } = state;
-    let Attributes { host, path, client, .. } = &*attributes;
-    let source = client.address.unwrap_or(context.peer.ip);
-    let wanted = RouteQuery { request: context.request, host, path, source };
-    let found = asking::with_facts(context, attributes, record, |facts| look_up(context, &wanted, facts, &mut params));
-    attributes.params = params;
-    found
-}
-
-/// The route of a request. A preflight goes to that of the method that it asks for, where that one answers preflights.
-fn look_up<N: Net>(
-    context: Context<'_, N>,
-    wanted: &RouteQuery<'_>,
-    subject: &impl Subject,
-    params: &mut Params,
-) -> RouteMatch {
-    let table = context.bound.table(context.listener);
-    if let Some(asked) = cors::asked_method(context.request)
-        && let RouteMatch::Route(id) = table.find_for(asked.of(context.request.bytes), wanted, subject, params)
-        && context.bound.plan.route(id).answers_preflights
-    {
-        return RouteMatch::Route(id);
-    }
-    table.find_as(wanted, subject, params)
 }
 
 /// Turns a fault into a response where that is still possible, and records the exchange.

@@ -21,7 +21,7 @@ use crate::edge::shard::tracer::Shown;
 use crate::link::{FromShard, Trace};
 use crate::net::Net;
 use crate::policy::PolicyMemo;
-use crate::route::{RouteMatch, RouteQuery};
+use crate::route::{BodyView, RouteMatch, RouteQuery};
 use crate::wire::head::{Request, Version};
 
 /// Headers whose values are shown: none of them carries a secret by its meaning.
@@ -196,7 +196,9 @@ fn route<N: Net>(text: &mut Text, context: Context<'_, N>, state: &RequestState)
         return;
     }
     let source = attributes.client.address.unwrap_or(context.peer.ip);
-    let wanted = RouteQuery { request: context.request, host: &attributes.host, path: &attributes.path, source };
+    // What was kept of it may be gone by now.
+    let body = BodyView::Unread;
+    let wanted = RouteQuery { request: context.request, host: &attributes.host, path: &attributes.path, source, body };
     let table = context.bound.table(context.listener);
     let explanation = asking::with_facts(context, attributes, &state.record, |facts| table.explain(&wanted, facts));
     let name = attributes.route.map(|id| (&*context.bound.plan.route(id).name, id));

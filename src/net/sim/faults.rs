@@ -61,6 +61,7 @@ impl Faults {
     }
 
     /// Splits, short writes, small windows and short stalls, but nothing that ends a connection.
+    #[cfg(any(test, feature = "sim"))]
     pub fn rough(rng: &mut Rng) -> Faults {
         let mut faults = Faults::none();
         faults.latency_us = (rng.below(100), 100 + rng.below(20_000));
@@ -75,6 +76,7 @@ impl Faults {
     }
 
     /// As `rough`, and connections break, are refused or hang.
+    #[cfg(any(test, feature = "sim"))]
     pub fn drawn(rng: &mut Rng) -> Faults {
         let mut faults = Faults::rough(rng);
         faults.resets = some(rng, 200);
@@ -88,6 +90,7 @@ impl Faults {
 }
 
 /// Zero in half of the draws, so that a run has some kinds of faults and not others: that finds more than all at once.
+#[cfg(any(test, feature = "sim"))]
 fn some(rng: &mut Rng, max: u64) -> u64 {
     if rng.chance(500) { 1 + rng.below(max) } else { 0 }
 }

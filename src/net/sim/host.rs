@@ -25,11 +25,13 @@ pub struct Sim {
 
 impl Sim {
     /// The host's address with a port.
+    #[cfg(any(test, feature = "sim"))]
     pub fn address(&self, port: u16) -> Address {
         Address::Inet(SocketAddr::new(self.world.hosts.borrow()[self.host.0].address, port))
     }
 
     /// Adds a remark to the trace.
+    #[cfg(any(test, feature = "sim"))]
     pub fn note(&self, note: impl Display) {
         self.world.note(self.host, note.to_string());
     }
@@ -40,6 +42,7 @@ impl Sim {
     }
 
     /// Ends all tasks of this host at once, as `kill -9` would: its listeners and connections close.
+    #[cfg(any(test, feature = "sim"))]
     pub fn kill(&self) {
         self.world.drop_tasks(&self.world.tasks_of(self.host));
     }
@@ -51,6 +54,7 @@ impl Sim {
     }
 
     /// From now on the host has at most so many connections; those above fail with `EMFILE`.
+    #[cfg(any(test, feature = "sim"))]
     pub fn limit_descriptors(&self, count: usize) {
         self.world.hosts.borrow_mut()[self.host.0].descriptors = count;
     }
@@ -68,6 +72,7 @@ impl Sim {
     }
 
     /// Connections to `address` have these faults from now on.
+    #[cfg_attr(not(any(test, feature = "sim")), expect(dead_code, reason = "for the simulator"))]
     pub fn set_faults(&self, address: &Address, faults: Faults) {
         self.world.faults.borrow_mut().insert(address.clone(), faults);
     }

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use crate::base::Wall;
 use crate::net::sim::faults::Faults;
 use crate::net::sim::trace::Depth;
 
@@ -12,6 +13,7 @@ pub enum PanicRule {
     /// The run fails.
     Fail,
     /// It is counted for the task's host, as `Net::panics` says.
+    #[cfg_attr(not(any(test, feature = "sim")), expect(dead_code, reason = "for the simulator"))]
     Count,
 }
 
@@ -36,6 +38,8 @@ pub struct Settings {
     pub checks: bool,
     /// How many events are kept.
     pub trace: Depth,
+    /// The calendar's time when it begins.
+    pub start: Wall,
 }
 
 impl Settings {
@@ -51,6 +55,10 @@ impl Settings {
             panics: PanicRule::Fail,
             checks: true,
             trace: Depth::Last(300),
+            start: START,
         }
     }
 }
+
+/// 2026-01-01T00:00:00Z.
+const START: Wall = Wall(1_767_225_600_000_000);

@@ -13,6 +13,7 @@ pub enum Depth {
     /// So many of the last events.
     Last(usize),
     /// All.
+    #[cfg_attr(not(any(test, feature = "sim")), expect(dead_code, reason = "for the simulator"))]
     All,
 }
 
@@ -104,6 +105,7 @@ impl Trace {
     }
 
     /// A number that two runs share only if the same happened at the same time in both.
+    #[cfg(any(test, feature = "sim"))]
     pub(crate) fn digest(&self) -> u64 {
         self.digest
     }

@@ -2,6 +2,7 @@
 //! Explanations: who takes a request, and why the others do not.
 
 use super::*;
+use crate::route::rule::ValueMatch;
 use crate::route::tests::{Sample, rule};
 
 fn table() -> Table {

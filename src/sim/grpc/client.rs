@@ -5,6 +5,7 @@ use std::cell::Cell;
 use std::rc::Rc;
 
 use crate::base::Rng;
+use crate::net::sim::Latch;
 use crate::net::sim::{Sim, SimStream};
 use crate::net::{Net, Stream};
 use crate::sim::common::Common;
@@ -14,7 +15,6 @@ use crate::sim::grpc::ledger::{Outcome, PlannedCall, path};
 use crate::sim::grpc::messages::encode;
 use crate::sim::h2::message::Request;
 use crate::sim::h2::peer::{Peer, StreamEvent};
-use crate::sim::latch::Latch;
 use crate::sim::message_io::{ConversationError, Framing, Head, HttpReader, HttpWriter};
 use crate::sim::spoken::HttpVersion;
 use crate::wire::h2::connection::Ending;

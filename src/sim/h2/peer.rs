@@ -11,10 +11,10 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use crate::base::Buf;
+use crate::net::sim::Latch;
 use crate::net::sim::{Sim, SimStream};
 use crate::net::{Net, Stream};
 use crate::sim::h2::message;
-use crate::sim::latch::Latch;
 use crate::sim::message_io::{ConversationError, Head, Pace};
 use crate::wire::h2::connection::{Connection, Ending, Event, Input, ResetBy, Role};
 use crate::wire::h2::frame::ErrorCode;

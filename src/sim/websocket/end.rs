@@ -8,9 +8,9 @@ use std::rc::Rc;
 
 use crate::base::Rng;
 use crate::net::Net;
+use crate::net::sim::Latch;
 use crate::net::sim::Sim;
 use crate::sim::common::Common;
-use crate::sim::latch::Latch;
 use crate::sim::message_io::ConversationError;
 use crate::sim::mood::FaultLevel;
 use crate::sim::tag::{Check, Tag};

@@ -3,6 +3,7 @@
 
 mod admin_api;
 mod command_line;
+mod config_tests;
 mod control_plane;
 mod documents;
 mod logs_and_metrics;

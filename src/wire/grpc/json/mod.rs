@@ -43,5 +43,6 @@ pub(crate) use route::{Lookup, Route};
 pub(crate) mod sample;
 #[cfg(any(test, feature = "fuzz"))]
 pub(crate) use template::check as check_template;
+pub(crate) use value::Json;
 #[cfg(test)]
 mod tests;

@@ -9,24 +9,24 @@ use std::task::{Poll, Waker};
 
 use crate::base::Tick;
 use crate::net::Net;
-use crate::net::sim::Sim;
+use crate::net::sim::host::Sim;
 
 /// A condition variable for tasks. Clones share it.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Latch {
+pub struct Latch {
     waiting: Rc<RefCell<Vec<Waker>>>,
 }
 
 impl Latch {
     /// Makes all waiting tasks check their condition.
-    pub(super) fn notify(&self) {
+    pub fn notify(&self) {
         for waker in self.waiting.take() {
             waker.wake();
         }
     }
 
     /// Waits until `condition` returns `Some`.
-    pub(super) async fn wait<T>(&self, mut condition: impl FnMut() -> Option<T>) -> T {
+    pub async fn wait<T>(&self, mut condition: impl FnMut() -> Option<T>) -> T {
         poll_fn(|context| {
             if let Some(value) = condition() {
                 return Poll::Ready(value);
@@ -38,12 +38,8 @@ impl Latch {
     }
 
     /// As `wait`, but no longer than `until`.
-    pub(super) async fn wait_until<T>(
-        &self,
-        sim: &Sim,
-        until: Tick,
-        condition: impl FnMut() -> Option<T>,
-    ) -> Option<T> {
+    #[cfg_attr(not(any(test, feature = "sim")), expect(dead_code, reason = "for the simulator"))]
+    pub async fn wait_until<T>(&self, sim: &Sim, until: Tick, condition: impl FnMut() -> Option<T>) -> Option<T> {
         let mut waited = pin!(self.wait(condition));
         let mut late = pin!(sim.sleep_until(until));
         poll_fn(|context| match waited.as_mut().poll(context) {
