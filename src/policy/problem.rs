@@ -258,8 +258,6 @@ pub(crate) const REASONS: &[Reason] = &[
         "Send it without `Content-Encoding`."),
     row("routing_body_malformed", "400", "The body decides about the route, and is not what its type says.",
         "Correct it."),
-    row("routing_body_type", "415", "The request names several types for its body, which decides about the route.",
-        "Send one `Content-Type`."),
     row("signature_algorithm", "401", "The signature's algorithm does not fit the key.", "Use the key's algorithm."),
     row("signature_ambiguous", "401", "Several signatures could be meant.", "Send one."),
     row("signature_busy", "503", "The nonce of the signature cannot be checked in time.",

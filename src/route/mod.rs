@@ -56,8 +56,9 @@ pub use params::Params;
 pub use pattern::{PathPattern, PatternError};
 pub use query::{BodyView, RouteQuery};
 pub(crate) use report::Report;
-pub use rule::{BodyMatch, FieldMatch, HostPattern, Rule, ValueMatch};
+pub(crate) use rule::BodyMatch;
 pub(crate) use rule::{Exclusion, HostError};
+pub use rule::{FieldMatch, HostPattern, Rule, ValueMatch};
 pub use table::{RouteMatch, Table};
 pub(crate) use whole_regex::WholeRegex;
 

@@ -10,11 +10,11 @@ use std::time::Duration;
 
 use crate::base::{Address, Rng};
 use crate::net::Net;
+use crate::net::sim::Latch;
 use crate::net::sim::Sim;
 use crate::policy::directory::Item;
 use crate::sim::common::Common;
 use crate::sim::gateway::Gateway;
-use crate::sim::latch::Latch;
 use crate::sim::limit::{LimitWorld, ends, exchange, in_world};
 use crate::sim::mesh::Delays;
 

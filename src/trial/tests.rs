@@ -339,7 +339,7 @@ fn what_no_route_asks_for_is_not_read_and_what_is_too_long_is_refused() {
             "two types",
             "content-type = [\"application/json\", \"text/xml\"]",
             "x",
-            "status = 415, reason = \"routing_body_type\", attempts = 0",
+            "status = 400, reason = \"bad_request\", attempts = 0",
         ),
         ("expect", &*expects, express, &*whole),
         ("none", json, "", "route = \"all\", status = 200"),

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Names and values of a form (`application/x-www-form-urlencoded`), as OAuth 2.0 sends them in queries and bodies.
+//! Names and values of a form (`application/x-www-form-urlencoded`).
 //!
-//! Read strictly: a name that stands twice (RFC 6749 section 3.1), an escape that is none, and what is no UTF-8 make
-//! the whole form unreadable, because two readers could take it differently.
+//! `Form` is read as OAuth 2.0 sends it in queries and bodies, strictly: a name that stands twice (RFC 6749 section
+//! 3.1), an escape that is none, and what is no UTF-8 make the whole form unreadable, because two readers could take it
+//! differently.
 
 use crate::base::ascii::hex_digit;
 use crate::base::limits::FORM_FIELDS_MAX;
@@ -17,10 +18,9 @@ impl Form {
     /// Reads one; `None` where it is not strict, or has more than `FORM_FIELDS_MAX` fields.
     pub(crate) fn read(text: &[u8]) -> Option<Form> {
         let mut fields: Vec<(String, String)> = Vec::new();
-        for pair in text.split(|byte| *byte == b'&').filter(|pair| !pair.is_empty()) {
-            let end = pair.iter().position(|byte| *byte == b'=').unwrap_or(pair.len());
-            let name = decode(&pair[..end])?;
-            let value = decode(pair.get(end + 1..).unwrap_or_default())?;
+        for pair in pairs(text) {
+            let (name, value) = pair?;
+            let (name, value) = (String::from_utf8(name).ok()?, String::from_utf8(value).ok()?);
             if fields.len() >= FORM_FIELDS_MAX || fields.iter().any(|(known, _)| *known == name) {
                 return None;
             }
@@ -61,7 +61,16 @@ pub(crate) fn encode(text: &str, out: &mut String) {
     }
 }
 
-fn decode(text: &[u8]) -> Option<String> {
+/// Names and values in order, as bytes, with `+` as a space; `None` for an escape that is none, because readers differ
+/// about it.
+pub(crate) fn pairs(text: &[u8]) -> impl Iterator<Item = Option<(Vec<u8>, Vec<u8>)>> {
+    text.split(|byte| *byte == b'&').filter(|pair| !pair.is_empty()).map(|pair| {
+        let end = memchr::memchr(b'=', pair).unwrap_or(pair.len());
+        Some((decode(&pair[..end])?, decode(pair.get(end + 1..).unwrap_or_default())?))
+    })
+}
+
+fn decode(text: &[u8]) -> Option<Vec<u8>> {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text;
     while let [byte, behind @ ..] = rest {
@@ -76,7 +85,7 @@ fn decode(text: &[u8]) -> Option<String> {
             plain => *plain,
         });
     }
-    String::from_utf8(bytes).ok()
+    Some(bytes)
 }
 
 #[cfg(test)]

@@ -35,11 +35,8 @@ pub(super) async fn by_body<N: Net, S: BodySource, K: Client>(
     if !needs {
         return find(context, exchange.state, BodyView::Unread).map(Some);
     }
-    let mut types = request.head.fields.values(request.bytes, Known::ContentType);
-    let kind = BodyType::of(types.next().unwrap_or_default());
-    if types.next().is_some() {
-        return refuse(exchange, AMBIGUOUS).await;
-    }
+    // There is one at most: a head with two types is refused.
+    let kind = BodyType::of(request.value(Known::ContentType).unwrap_or_default());
     let Some(kind) = kind else { return find(context, exchange.state, BodyView::Other).map(Some) };
     if request.value(Known::ContentEncoding).is_some_and(|coding| !coding.eq_ignore_ascii_case(b"identity")) {
         return refuse(exchange, CODED).await;
@@ -59,8 +56,6 @@ pub(super) async fn by_body<N: Net, S: BodySource, K: Client>(
 /// Status, reason, title and detail of a refusal.
 type Refusal = (u16, &'static str, &'static str, &'static str);
 
-const AMBIGUOUS: Refusal =
-    (415, "routing_body_type", "Unsupported Media Type", "The request names several types for its body.");
 const CODED: Refusal =
     (415, "routing_body_coded", "Unsupported Media Type", "The body must be sent without a content coding.");
 const MALFORMED: Refusal = (400, "routing_body_malformed", "Bad Request", "The body is not what its type says.");
