@@ -39,7 +39,7 @@ fn the_examples_pass() {
 fn a_difference_is_shown_and_is_exit_status_1() {
     let (out, _folder) = tested(TWO, &[]);
     assert_eq!(out.code, 1, "{}", out.all());
-    for words in ["test good ... ok", "test bad ... FAILED", "tests.toml:6:8", "expected 404", "got      200"] {
+    for words in ["test good ... ok", "test bad ... FAILED", "tests.toml:7:8", "expected 404", "got      200"] {
         assert!(out.text().contains(words), "no `{words}` in\n{}", out.text());
     }
     assert!(out.text().contains("test result: FAILED. 1 passed; 1 failed; 0 filtered out"), "{}", out.text());
@@ -57,7 +57,7 @@ fn what_is_wrong_is_exit_status_2_and_nothing_runs() {
     let (out, _folder) = tested("[[test]]\nname = \"a\"\nrequest = {}\nexpect = { route = \"al\" }\n", &[]);
     assert_eq!(out.code, 2, "{}", out.all());
     let said = out.all();
-    assert!(said.contains("tests.toml:5:21") && said.contains("did you mean `all`?"), "{said}");
+    assert!(said.contains("tests.toml:5:20") && said.contains("did you mean `all`?"), "{said}");
     assert!(!said.contains("test result"), "{said}");
 }
 
