@@ -40,6 +40,7 @@ build() {
 
 # count BENCH NAME TIMES: instructions of the whole process.
 count() {
+  set -o pipefail
   COUNT=$2/$3 valgrind --tool=callgrind --callgrind-out-file=/dev/null "$work/$1" 2>&1 > /dev/null \
     | awk '/ Collected : /{ print $NF; found = 1 } END { exit !found }' > "$work/count.${2//\//.}.$3" \
     || { echo "counting $2 failed" >&2; return 255; }

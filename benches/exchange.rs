@@ -26,7 +26,7 @@ use rustls::{ClientConfig, ServerConfig};
 use ends::{Line, http2, tls};
 use guard::Guard;
 use pieces::{Piece, Run};
-use turnpike::bench::base::{Address, Buf, ListenerId, Tick};
+use turnpike::bench::base::{Address, Buf, ListenerId, Tick, Wall};
 use turnpike::bench::config::{ConfigSource, Environment, FileAccess, directory, load};
 use turnpike::bench::edge::run;
 use turnpike::bench::link::{
@@ -170,6 +170,8 @@ fn network(way: Topology) -> (Network, Address) {
 fn network_of(protocols: Protocols, keys: Option<&tls::Keys>, way: Topology) -> (Network, Address) {
     let mut settings = Settings::new(1);
     settings.checks = false;
+    // Behind the time at which the tokens were issued.
+    settings.start = Wall(1_800_000_000_000_000);
     // Only the network moves the time, and no trace is kept.
     settings.poll_nanos_max = 0;
     settings.trace = Depth::Last(0);

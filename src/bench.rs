@@ -3,7 +3,7 @@
 
 pub mod base {
     //! Numbers, time and buffers.
-    pub use crate::base::{Address, Buf, ListenerId, RouteId, Scheme, Span, Tick};
+    pub use crate::base::{Address, Buf, ListenerId, RouteId, Scheme, Span, Tick, Wall};
 }
 
 pub mod config {

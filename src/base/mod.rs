@@ -35,5 +35,5 @@ pub(crate) use rng::Rng;
 pub use scheme::Scheme;
 pub use span::Span;
 pub use tick::Tick;
-pub(crate) use tick::Wall;
+pub use tick::Wall;
 pub(crate) use wheel::{Timer, Wheel};
