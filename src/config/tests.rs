@@ -354,6 +354,24 @@ fn shows_nothing_of(value: &str, text: &str) {
 }
 
 #[test]
+fn a_limit_on_open_files_that_leaves_few_clients_is_said() {
+    let warned = |limit: u64, server: &str| {
+        let mut environment = Environment::sealed();
+        environment.descriptors = Some(limit);
+        let text =
+            format!("[server]\nshards = 1\n{server}\n[[listener]]\nbind = '127.0.0.1:1'\n[[route]]\necho = true\n");
+        let warnings = load(&ConfigSource::Text { name: "t".to_owned(), text }, &environment).unwrap().warnings;
+        warnings.list.into_iter().map(|report| report.title).collect::<Vec<_>>().join("\n")
+    };
+    let limit = "limit on open files is 100 (hard limit of RLIMIT_NOFILE)";
+    assert_eq!(warned(100, ""), format!("the {limit}: 26 client connections fit"));
+    let written = format!("`connections_max` is 40, but the {limit}: 26 client connections fit");
+    assert_eq!(warned(100, "connections_max = 40"), written);
+    assert_eq!(warned(100, "connections_max = 20"), "");
+    assert_eq!(warned(1_024, ""), "");
+}
+
+#[test]
 fn policies_that_can_be_got_around_are_said() {
     let text = |paths: &str, wide: &str| {
         format!(

@@ -251,7 +251,9 @@ impl Plane {
             FromShard::Question(ticket, question) => self.asked(shard, ticket, *question),
             FromShard::Notice(notice) => self.notices.log(*notice, machine::now()),
             FromShard::Trace(trace) => {
-                tracing::debug!("{}", trace.text.trim_end().replace('\n', " |"));
+                // The log has its own time before the line.
+                let words = trace.text.split_once(' ').map_or(&*trace.text, |(_, words)| words);
+                tracing::debug!("{}", words.trim_end().replace('\n', " |"));
                 self.traces.deliver(&trace);
             }
             FromShard::Upstreams(report) => self.upstreams.receive(shard, report, machine::now()),

@@ -11,6 +11,8 @@ const AUTO_MAX: u64 = 100_000;
 const RESERVE: u64 = 192;
 /// Where the limit is small, the reserve is at most this part of it.
 const RESERVE_DIVISOR: u64 = 4;
+/// Where fewer client connections than this fit, the limit is surely a mistake.
+const FEW: u64 = 64;
 /// What each shard has open for itself: its ring, its bells, its timer, and clients that it refuses.
 const PER_SHARD: u64 = 6 + REFUSALS_MAX as u64;
 
@@ -24,12 +26,14 @@ impl Compiler<'_> {
         let shards = self.shards as u64 * (PER_SHARD + sockets as u64);
         let reserve = RESERVE.min(limit / RESERVE_DIVISOR) + shards;
         let fit = (limit.saturating_sub(reserve) / 2).max(1);
-        if written.value.0.is_some() && wanted > fit {
+        let said = written.value.0.is_some();
+        if wanted > fit && (said || fit < FEW) {
+            let before = if said { format!("`connections_max` is {wanted}, but the") } else { "the".to_owned() };
             let title = format!(
-                "`connections_max` is {wanted}, but the limit on open files is {limit} (hard limit of RLIMIT_NOFILE): \
-                 {fit} client connections fit"
+                "{before} limit on open files is {limit} (hard limit of RLIMIT_NOFILE): {fit} client connections fit"
             );
-            let help = format!("raise the limit to {} (`LimitNOFILE=`, `ulimit -Hn`)", 2 * wanted + RESERVE + shards);
+            let enough = if said { wanted } else { AUTO_MAX };
+            let help = format!("raise the limit to {} (`LimitNOFILE=`, `ulimit -Hn`)", 2 * enough + RESERVE + shards);
             self.faults.push(Report::warning(written.location, title).help(help));
         }
         wanted.min(fit)
