@@ -11,6 +11,8 @@ pub enum Guard {
     Anyone,
     /// Whoever has an API key, within the limits of its plan; with CORS and changed fields.
     Key,
+    /// Everybody, as far as a monthly quota goes that is counted in the store.
+    Quota,
     /// Whoever has a token that is known already.
     Es256,
     /// The same, signed with RSA.
@@ -26,6 +28,7 @@ impl Guard {
         match self {
             Guard::None | Guard::Anyone => vec![String::new()],
             Guard::Key => vec![format!("Origin: https://shop.example\r\nX-Api-Key: {KEY}\r\nX-Debug: 1\r\n")],
+            Guard::Quota => vec!["X-Tenant: acme\r\n".to_owned()],
             Guard::Es256 | Guard::Es256Cold => ES256_TOKENS.iter().map(|token| bearer(token)).collect(),
             Guard::Rs256 => vec![bearer(RS256_TOKEN)],
         }
@@ -41,6 +44,7 @@ impl Guard {
         match self {
             Guard::None | Guard::Anyone => String::new(),
             Guard::Key => GATEWAY.to_owned(),
+            Guard::Quota => QUOTA.to_owned(),
             Guard::Es256 => jwt(ES256_KEY, ""),
             Guard::Rs256 => jwt(RS256_KEY, ""),
             Guard::Es256Cold => jwt(ES256_KEY, "tokens_kept = 1\n"),
@@ -56,6 +60,7 @@ impl Guard {
                 "request_headers = { set = { X-Plan = \"{plan}\" }, remove = [\"X-Debug\"] }\n",
                 "response_headers = { set = { X-Frame-Options = \"DENY\" }, remove = [\"X-Powered-By\"] }\n",
             ),
+            Guard::Quota => "policies = \"monthly\"\n",
             Guard::Es256 | Guard::Rs256 | Guard::Es256Cold => "policies = \"tokens\"\n",
         }
     }
@@ -85,6 +90,17 @@ concurrency = 10_000
 name = "acme"
 plan = "gold"
 keys = [{ sha256 = "c79a5816e6336cc6374311e91478acd0a6d4a76d6ed84343aa42c4acde14f6c4" }]
+"#;
+
+/// The store's file lies beside the configuration.
+const QUOTA: &str = r#"
+[store]
+path = "quota.db"
+
+[policy.monthly.rate_limit]
+windows = [{ quota = 4_000_000_000, per = "month" }]
+key = "header:X-Tenant"
+counted_in = "store"
 "#;
 
 const KEY: &str = "loadtest-key-9c1d0f8e2b7a4c6d5e3f1a2b";
@@ -174,7 +190,9 @@ mod tests {
 
     #[test]
     fn fields_are_whole_lines() {
-        for guard in [Guard::None, Guard::Anyone, Guard::Key, Guard::Es256, Guard::Rs256, Guard::Es256Cold] {
+        for guard in
+            [Guard::None, Guard::Anyone, Guard::Key, Guard::Quota, Guard::Es256, Guard::Rs256, Guard::Es256Cold]
+        {
             for fields in guard.fields() {
                 let whole = |line: &str| line.ends_with("\r\n") && line.contains(": ");
                 assert!(fields.split_inclusive("\r\n").all(whole), "{fields}");
