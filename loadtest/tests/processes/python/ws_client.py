@@ -6,6 +6,7 @@ Usage: ws_client.py 1|2 URL WHAT [ARGUMENT]. What it can do is listed at the end
 import json
 import os
 import sys
+import time
 
 from wsproto.connection import Connection, ConnectionType
 from wsproto.events import BytesMessage, CloseConnection, Message, Ping, Pong, TextMessage
@@ -220,6 +221,19 @@ def main(version, url, what, argument=None):
         # The origin is asked to send a message of that size.
         client.say(TextMessage(data=f"send {argument}"))
         return client.last_words()
+    if what == "slowly":
+        # The same, and it is read in small pieces at first.
+        client.say(TextMessage(data=f"send {argument}"))
+        receive, until = client.pipe.receive, time.monotonic() + 1.5
+
+        def piece():
+            if time.monotonic() < until:
+                time.sleep(0.02)
+            return receive()
+
+        client.pipe.receive = piece
+        assert len(client.message()) == int(argument)
+        return "good"
     if what == "raw":
         # The origin is asked to send these bytes.
         client.say(TextMessage(data=f"raw {argument}"))
