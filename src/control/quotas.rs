@@ -149,7 +149,12 @@ impl Quotas {
         }
     }
 
-    /// Gives all back that is not granted.
+    /// Grants nothing from now on: the shards end.
+    pub(super) fn close(&mut self) {
+        self.known.values_mut().for_each(|known| known.parent.close());
+    }
+
+    /// Gives all back that is not granted, after `close`.
     pub(super) fn surrender(&mut self, wall: Wall) {
         for known in self.known.values_mut() {
             known.parent.surrender(wall);

@@ -86,6 +86,8 @@ impl Plane {
         self.reloads.give_up();
         // Listening sockets go first, here and on the shards: nobody connects to a process that ends.
         self.sockets.close();
+        // What was granted before this reaches the shards before `Stop`, and comes back from them.
+        self.quotas.close();
         self.shards.send_all(|_| ToShard::Stop);
         self.state = State::Ending { until: machine::now().after(END_MAX), code };
     }

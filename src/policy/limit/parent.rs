@@ -15,9 +15,9 @@
 //! what the database gave. The only exception is a share that a gateway gives while its database is away, where it was
 //! told to; that is reported with the next order, before anything else is leased.
 
-use std::time::Duration;
+mod ledger;
 
-use smallvec::SmallVec;
+use std::time::Duration;
 
 use crate::base::{Tick, Wall};
 use crate::policy::limit::calendar::{Calendar, Window};
@@ -25,8 +25,11 @@ use crate::policy::limit::gcra::{Meter, Rate};
 use crate::policy::limit::ids::{LimitId, ShardId};
 use crate::policy::limit::lease::Lease;
 use crate::policy::limit::message::{Body, Message};
+use crate::policy::limit::parent::ledger::{Ledger, Question, scaled};
+
 use crate::policy::limit::table::Table;
 use crate::policy::limit::terms::Terms;
+pub(crate) use ledger::scaled_up;
 
 /// What happens while the database is away.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -88,39 +91,8 @@ pub(crate) struct Parent {
     table: Table<Ledger>,
     orders: Vec<Order>,
     ordered: u64,
-}
-
-/// What is known of one key in the window.
-#[derive(Debug)]
-struct Ledger {
-    window: Window,
-    /// What everything here is counted in: parts of this.
-    quota: u32,
-    /// Leased and not granted, or returned.
-    pool: u32,
-    /// All that this process had of the window: leased or given without a lease, less what went back.
-    total: u64,
-    /// What the database does not know yet (`Order::owed`).
-    owed: i64,
-    /// The order that is under way.
-    ordered: Option<u64>,
-    /// What was used or leased, by anybody, when the database last said it.
-    known: u64,
-    /// What was given without a lease since then.
-    local: u32,
-    /// The database had less than was wanted, or was away: it is not asked again before this.
-    again: Tick,
-    away: bool,
-    used: Tick,
-    waiting: SmallVec<[Question; 2]>,
-}
-
-/// A shard that asked.
-#[derive(Clone, Copy, Debug)]
-struct Question {
-    shard: ShardId,
-    need: u32,
-    terms: Terms,
+    /// Shards end: nothing is granted any more.
+    closing: bool,
 }
 
 /// Messages to shards.
@@ -135,7 +107,8 @@ impl Parent {
         (shards, keys_max): (u32, usize),
     ) -> Parent {
         let (window, table) = (Window::default(), Table::new(keys_max.max(1)));
-        Parent { limit, rate, shards, calendar, window, on_outage, table, orders: Vec::new(), ordered: 0 }
+        let (orders, ordered, closing) = (Vec::new(), 0, false);
+        Parent { limit, rate, shards, calendar, window, on_outage, table, orders, ordered, closing }
     }
 
     /// Which limit.
@@ -210,6 +183,9 @@ impl Parent {
                     ledger.again = now.after(EXHAUSTED_PAUSE);
                 }
                 self.serve(order.key, at, now, out);
+                if self.closing {
+                    self.hand_back(order.key, at);
+                }
             }
             Outcome::Failed => {
                 // Where nobody knows whether it was done, what was used is told again, and may count twice; what came
@@ -253,17 +229,26 @@ impl Parent {
         }
     }
 
-    /// Gives all back that is not granted: the process ends.
+    /// Grants nothing from now on: shards end, and what was on its way to one of them then would be lost.
+    pub(crate) fn close(&mut self) {
+        self.closing = true;
+    }
+
+    /// Gives all back that is not granted, after `close`. What is being leased follows when it comes.
     pub(crate) fn surrender(&mut self, wall: Wall) {
+        self.close();
         self.look(wall);
         for at in 0..self.table.len() {
-            let key = self.table.key(at);
-            let ledger = self.table.at(at);
-            ledger.follow(self.window, self.rate.burst());
-            ledger.give_back();
-            if ledger.owed != 0 {
-                self.order(key, at, 0);
-            }
+            self.table.at(at).follow(self.window, self.rate.burst());
+            self.hand_back(self.table.key(at), at);
+        }
+    }
+
+    fn hand_back(&mut self, key: u64, at: usize) {
+        let ledger = self.table.at(at);
+        ledger.give_back();
+        if ledger.owed != 0 {
+            self.order(key, at, 0);
         }
     }
 
@@ -329,6 +314,9 @@ impl Parent {
 
     /// Grants what it can to those that asked, and orders more where that is too little.
     fn serve(&mut self, key: u64, at: usize, now: Tick, out: &mut Replies) {
+        if self.closing {
+            return self.table.at(at).waiting.clear();
+        }
         let lease = Lease::of(self.rate.burst(), self.shards);
         let mut granted = false;
         loop {
@@ -368,6 +356,9 @@ impl Parent {
     fn go_without(&mut self, key: u64, at: usize, now: Tick, out: &mut Replies) {
         let lease = Lease::of(self.rate.burst(), self.shards);
         let waiting = std::mem::take(&mut self.table.at(at).waiting);
+        if self.closing {
+            return;
+        }
         for question in waiting {
             let ledger = self.table.at(at);
             let mut count = lease.piece.max(question.need).min(ledger.pool);
@@ -418,70 +409,6 @@ impl Parent {
     fn message(&self, key: u64, terms: Terms, body: Body) -> Message {
         Message { limit: self.limit, key, terms, body }
     }
-}
-
-impl Ledger {
-    fn new(window: Window, quota: u32, now: Tick) -> Ledger {
-        Ledger {
-            window,
-            quota,
-            pool: 0,
-            total: 0,
-            owed: 0,
-            ordered: None,
-            known: 0,
-            local: 0,
-            again: now,
-            away: false,
-            used: now,
-            waiting: SmallVec::new(),
-        }
-    }
-
-    /// In a new window nothing was used, whatever was ordered in the one before. Of another quota, as large a part is
-    /// used as was of the old one.
-    fn follow(&mut self, window: Window, quota: u32) {
-        if self.window != window {
-            let waiting = std::mem::take(&mut self.waiting);
-            let used = self.used;
-            *self = Ledger { waiting, used, ..Ledger::new(window, quota, Tick::ZERO) };
-        }
-        if self.quota != quota {
-            let before = std::mem::replace(&mut self.quota, quota);
-            self.pool = scaled(self.pool.into(), before, quota) as u32;
-            self.total = scaled_up(self.total, before, quota).max(self.pool.into());
-            self.known = scaled_up(self.known, before, quota);
-            self.local = scaled_up(self.local.into(), before, quota) as u32;
-            let owed = self.owed.unsigned_abs();
-            self.owed = match self.owed < 0 {
-                true => -(scaled(owed, before, quota) as i64),
-                false => scaled_up(owed, before, quota) as i64,
-            };
-        }
-    }
-
-    fn give_back(&mut self) {
-        if self.ordered.is_none() {
-            let pool = std::mem::take(&mut self.pool);
-            self.owed -= i64::from(pool);
-            self.total = self.total.saturating_sub(pool.into());
-        }
-    }
-}
-
-/// So much of a quota of `from` is of one of `to`, rounded down.
-fn scaled(count: u64, from: u32, to: u32) -> u64 {
-    match from == to {
-        true => count,
-        // Above 2^64 only where the count is far above its quota.
-        false => u64::try_from(u128::from(count) * u128::from(to) / u128::from(from.max(1))).unwrap_or(u64::MAX),
-    }
-}
-
-/// The same, rounded up.
-pub(crate) fn scaled_up(count: u64, from: u32, to: u32) -> u64 {
-    let whole = u128::from(count) * u128::from(to);
-    u64::try_from(whole.div_ceil(u128::from(from.max(1)))).unwrap_or(u64::MAX)
 }
 
 /// What nobody asked for in this time goes back to the database.

@@ -188,13 +188,25 @@ impl World {
 
     fn leave(&mut self, gateway: usize) {
         let (now, wall) = (self.now, self.wall());
+        self.gateways[gateway].parent.close();
+        // What was granted before comes before `Stop`, which ends the shards; what was ordered may come later.
+        while !self.gateways[gateway].to_shards.is_empty() {
+            self.deliver(gateway);
+        }
         self.gateways[gateway].parts.iter_mut().for_each(|part| part.surrender(now));
         self.collect(gateway);
-        self.run();
+        while !self.gateways[gateway].to_parent.is_empty() {
+            self.step(gateway, 0);
+        }
         let found = &mut self.gateways[gateway];
         found.parent.surrender(wall);
         found.orders.extend(found.parent.take_orders());
-        self.run();
+        let orders_only = 2;
+        while self.step(gateway, orders_only) {
+            let late =
+                self.gateways[gateway].to_shards.iter().find(|(_, message)| matches!(message.body, Body::Grant { .. }));
+            assert!(late.is_none(), "{late:?} comes too late");
+        }
         self.crash(gateway);
     }
 
@@ -395,6 +407,24 @@ proptest! {
             prop_assert!(*count <= u64::from(quota), "{count} of {quota}");
             let used = world.used.get(&(*key, *window)).copied().unwrap_or(0);
             prop_assert!(used >= *count && used <= u64::from(quota), "{used} written, {count} used");
+        }
+    }
+
+    #[test]
+    fn a_clean_end_at_any_moment_loses_nothing(
+        quota in 1_u32..5_000,
+        requests in proptest::collection::vec((0_usize..3, 1_u64..3, 0_usize..3), 1..400),
+    ) {
+        let mut world = World::new(1, quota, 3, OnOutage::Closed);
+        for (shard, key, choice) in requests {
+            world.request(0, shard, key);
+            world.step(0, choice);
+            world.step(0, choice + 1);
+        }
+        world.leave(0);
+        let window = hours().window(world.wall()).start;
+        for key in 1..3 {
+            prop_assert_eq!(world.used.get(&(key, window)).copied().unwrap_or(0), world.in_window(key));
         }
     }
 
