@@ -78,6 +78,12 @@ impl Watch {
         *self.link.borrow_mut() = Some(link);
     }
 
+    /// Looks no more: the gateway ends its own reads from the client, which would look as if the client had gone. What
+    /// was seen before counts.
+    pub(crate) fn stop_looking(&self) {
+        *self.link.borrow_mut() = None;
+    }
+
     /// Ends the watch. True where the client has disconnected meanwhile.
     pub(crate) fn end(&self) -> bool {
         *self.link.borrow_mut() = None;
@@ -102,5 +108,35 @@ impl Watch {
         if let Some(link) = &*self.link.borrow() {
             link.abort();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Silent;
+
+    impl Abort for Silent {
+        fn abort_stream(&self, _: Option<Key>) {}
+    }
+
+    fn begun() -> Watch {
+        let watch = Watch::default();
+        watch.begin(Link { connection: Rc::new(Silent), stream: None }, Tick::ZERO);
+        watch
+    }
+
+    #[test]
+    fn reads_that_the_gateway_ends_are_no_disconnect() {
+        let late = Tick::ZERO.after(2 * WATCH_AFTER);
+        assert!(begun().is_due(late));
+        let watch = begun();
+        watch.stop_looking();
+        assert!(!watch.is_due(late) && !watch.end());
+        let gone = begun();
+        gone.break_off();
+        gone.stop_looking();
+        assert!(gone.end());
     }
 }

@@ -147,6 +147,7 @@ async fn at_once<N: Net, S: BodySource, K: Client, R: Remote>(
                 paused.set(true);
                 stopper.nudge();
             } else {
+                upload.context.watch.stop_looking();
                 stopper.stop();
             }
             remote.abort();

@@ -30,8 +30,8 @@ fn active(gateway: &Gateway) -> u64 {
     line.and_then(|line| line.rsplit(' ').next()?.parse().ok()).expect("the gauge")
 }
 
-/// Begins three requests that are not answered yet. A place of one that has just ended may not be free at once; then
-/// they are begun anew.
+/// Begins three requests that are not answered yet, once nothing of those before is left: their places are free only
+/// when the gateway has seen that their clients left.
 fn three(gateway: &Gateway, user: &str) -> Vec<Client> {
     let begin = || {
         let mut client = Client::to(gateway.here());
@@ -39,6 +39,9 @@ fn three(gateway: &Gateway, user: &str) -> Vec<Client> {
         client
     };
     wait_for("three to run", || {
+        if active(gateway) > 0 {
+            return None;
+        }
         let running: Vec<Client> = (0..3).map(|_| begin()).collect();
         let until = Instant::now() + Duration::from_secs(2);
         while active(gateway) < 3 && Instant::now() < until {

@@ -224,7 +224,7 @@ def main(version, url, what, argument=None):
     if what == "slowly":
         # The same, and it is read in small pieces at first.
         client.say(TextMessage(data=f"send {argument}"))
-        receive, until = client.pipe.receive, time.monotonic() + 1.5
+        receive, until = client.pipe.receive, time.monotonic() + 6
 
         def piece():
             if time.monotonic() < until:

@@ -281,9 +281,9 @@ fn an_origin_that_fails_gets_a_rest() {
         false => ok("a"),
     });
     let b = Origin::saying("b");
-    let gateway = group(&[&a, &b], "outlier = { gateway_errors = 3, rest = \"1s\" }");
+    let gateway = group(&[&a, &b], "outlier = { gateway_errors = 3, rest = \"4s\" }");
     let mut client = gateway.client();
-    let failed = (0..40).filter(|_| client.get("/").status == 502).count();
+    let failed = (0..20).filter(|_| client.get("/").status == 502).count();
     assert_eq!(failed, 3, "after three failures in a row it rests");
     ill.store(false, Ordering::SeqCst);
     wait_for("its return", || (client.get("/").text() == "a").then_some(()));
