@@ -284,6 +284,33 @@ pub(crate) struct WeightArguments {
     pub weight: u16,
 }
 
+/// What to do with rate limits.
+#[derive(Clone, Debug, Subcommand)]
+pub(crate) enum LimitCommand {
+    /// List rate limits and what they counted since the start
+    List(UpstreamListArguments),
+    /// Show where a key stands in the windows of a limit; what is counted in memory is not known here
+    Show(LimitKeyArguments),
+    /// Give a key its whole limit again, in all windows and on all threads, and lift its ban
+    Reset(LimitKeyArguments),
+}
+
+/// Which key of which limit.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct LimitKeyArguments {
+    /// Which gateway.
+    #[command(flatten)]
+    pub target: Target,
+    /// The limit: the name of its policy
+    pub limit: String,
+    /// A value for each part of the limit's key, such as acme of key = "consumer"; none where nothing is counted apart
+    #[arg(value_name = "VALUE")]
+    pub key: Vec<String>,
+    /// The route, where each route counts for itself
+    #[arg(long, value_name = "NAME")]
+    pub route: Option<String>,
+}
+
 /// Which rows of the audit.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct AuditArguments {

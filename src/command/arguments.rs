@@ -10,8 +10,8 @@ use clap_complete::Shell;
 
 use crate::base::Wall;
 use crate::command::admin_arguments::{
-    AuditArguments, KeyCommand, LogLevelArguments, ObjectCommand, ThingCommand, TokenCommand, UpstreamCommand,
-    UsageArguments,
+    AuditArguments, KeyCommand, LimitCommand, LogLevelArguments, ObjectCommand, ThingCommand, TokenCommand,
+    UpstreamCommand, UsageArguments,
 };
 use crate::command::running_arguments::RunningArguments;
 use crate::config::spec::scalar::{Moment, Scalar};
@@ -76,6 +76,9 @@ pub(crate) enum Command {
     App(ObjectCommand),
     /// Show who called what: requests, bytes and times by consumer, route, plan and so on
     Usage(UsageArguments),
+    /// Show rate limits and their keys, give a key its whole limit again
+    #[command(subcommand)]
+    Limit(LimitCommand),
     /// Show upstreams, drain their endpoints, change their shares
     #[command(subcommand)]
     Upstream(UpstreamCommand),

@@ -3,8 +3,8 @@
 //!
 //! `arguments` is the one source of help, completions and man pages; `run` starts the gateway, below
 //! `init` in a container; `check` and `explain`
-//! examine a configuration; `admin_client` sends requests to a running process; `objects` and `operate` use its
-//! admin API.
+//! examine a configuration; `admin_client` sends requests to a running process; `objects`, `limits`
+//! and `operate` use its admin API.
 
 pub(crate) mod admin_arguments;
 pub(crate) mod arguments;
@@ -14,6 +14,7 @@ mod announce;
 mod api;
 mod check;
 mod init;
+mod limits;
 mod logging;
 mod manual;
 mod members;
@@ -65,6 +66,7 @@ pub fn main() -> ExitCode {
         Some(Command::Group(command)) => objects::object("groups", &command.into()),
         Some(Command::App(command)) => objects::object("apps", &command),
         Some(Command::Usage(arguments)) => usage::usage(&arguments),
+        Some(Command::Limit(command)) => limits::limit(&command),
         Some(Command::Upstream(command)) => operate::upstream(&command),
         Some(Command::Audit(arguments)) => operate::audit(&arguments),
         Some(Command::AdminToken(command)) => operate::token(&command),

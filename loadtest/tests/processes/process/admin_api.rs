@@ -19,7 +19,7 @@ use crate::harness::{Client, Gateway, Origin, Setup, curl, run, wait_for};
 const SCHEMATHESIS_MAX: Duration = Duration::from_secs(240);
 
 /// A token of each role.
-const TOKENS: &str = "[[admin.tokens]]\nname = \"vic\"\nrole = \"viewer\"\ntoken = \"viewer-0123456789\"\n\
+pub(super) const TOKENS: &str = "[[admin.tokens]]\nname = \"vic\"\nrole = \"viewer\"\ntoken = \"viewer-0123456789\"\n\
                       [[admin.tokens]]\nname = \"ott\"\nrole = \"operator\"\ntoken = \"operator-0123456789\"\n\
                       [[admin.tokens]]\nname = \"ada\"\nrole = \"admin\"\ntoken = \"admin-0123456789\"\n";
 
@@ -37,12 +37,12 @@ fn start(origins: &[(&Origin, u16)], shards: usize) -> Gateway {
     Setup::new(config(origins)).log("").shards(shards).server("watch = false").start()
 }
 
-fn admin(gateway: &Gateway) -> String {
+pub(super) fn admin(gateway: &Gateway) -> String {
     gateway.status()["admin"].as_str().expect("an address").to_owned()
 }
 
 /// The status and the document that curl gets with a token, or without one.
-fn ask(gateway: &Gateway, token: &str, arguments: &[&str], path: &str) -> (u16, Value) {
+pub(super) fn ask(gateway: &Gateway, token: &str, arguments: &[&str], path: &str) -> (u16, Value) {
     let url = format!("http://{}/api/v1{path}", admin(gateway));
     let bearer = format!("Authorization: Bearer {token}-0123456789");
     let mut all = vec!["-w", "\n%{http_code}"];
@@ -66,7 +66,7 @@ fn counts(gateway: &Gateway, requests: usize) -> BTreeMap<String, usize> {
     counts
 }
 
-fn turnpike(gateway: &Gateway, arguments: &[&str]) -> Output {
+pub(super) fn turnpike(gateway: &Gateway, arguments: &[&str]) -> Output {
     let config = gateway.config_path().display().to_string();
     run(binary(), &[arguments, &["-c", &config]].concat())
 }

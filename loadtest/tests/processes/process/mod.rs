@@ -6,6 +6,7 @@ mod command_line;
 mod config_tests;
 mod control_plane;
 mod documents;
+mod limits;
 mod logs_and_metrics;
 mod reload;
 mod service;
