@@ -10,7 +10,7 @@ use smallvec::SmallVec;
 use crate::base::{Scheme, Span, VersionId, Wall};
 use crate::policy::directory::{Directory, InForce, Plan};
 use crate::policy::identity::Identity;
-use crate::policy::throttle::Bandwidth;
+use crate::policy::throttle::{Bandwidth, KeyedRate};
 use crate::wire::certificate::ClientCertificate;
 use crate::wire::head::{Request, ResponseHead};
 use crate::wire::patch::Patch;
@@ -92,6 +92,8 @@ pub struct Effects {
     pub reported: Option<&'static str>,
     /// How fast bodies may pass.
     pub bandwidth: Bandwidth,
+    /// The rates that it shares with others.
+    pub keyed_rates: Vec<KeyedRate>,
     /// A policy asks for `Kind::settle`.
     pub settles: bool,
     /// The request that `Ask::Subrequest` asks for.
@@ -152,6 +154,7 @@ impl Effects {
         self.reported = None;
         self.settles = false;
         self.bandwidth = Bandwidth::default();
+        self.keyed_rates.clear();
         self.subrequest.clear();
         if !self.credentials.is_empty() {
             self.credentials.fill(0);

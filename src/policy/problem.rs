@@ -119,6 +119,8 @@ pub(crate) const REASONS: &[Reason] = &[
         "Ask the service's owner for the right.").shown(Shown::As("authorize_denied")),
     row("authorize_tenant", "403", "The caller's tenant is none that may.",
         "Ask the service's owner for the right.").shown(Shown::As("authorize_denied")),
+    row("bandwidth_no_key", "403", "What shares a rate with the request's bodies is missing.",
+        "Send what the service documents."),
     row("basic_ambiguous", "401", "The request has more than one `Authorization` header.", "Send one."),
     row("basic_busy", "503", "Too many passwords are being checked.",
         "Try again after `Retry-After`.").shown(UNCHECKED),

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Hot. How fast bodies may pass: what policies decide, and the edge keeps to.
 
+use crate::policy::limit::LimitId;
+
 /// The rate of one direction.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Throttle {
@@ -9,6 +11,33 @@ pub struct Throttle {
     /// So many bytes pass first, as fast as they come.
     pub after: u64,
 }
+
+/// A direction of an exchange.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Direction {
+    /// To the client.
+    Download,
+    /// To the upstream.
+    Upload,
+}
+
+/// A rate that all exchanges of one key share, over all shards. It is a rate limit on units of `UNIT_BYTES`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KeyedRate {
+    /// Of what.
+    pub direction: Direction,
+    /// The limit that it is counted in.
+    pub limit: LimitId,
+    /// Which of the policy's limits that is.
+    pub part: u32,
+    /// The key.
+    pub key: u64,
+    /// What a body keeps to by itself while its key cannot be counted; `after` is what may pass at once.
+    pub alone: Throttle,
+}
+
+/// What one unit of a shared rate is.
+pub const UNIT_BYTES: u64 = 16;
 
 /// The rates of one exchange.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -11,6 +11,7 @@ use crate::net::Net;
 use crate::net::sim::Latch;
 use crate::net::sim::{Failure, Sim};
 use crate::sim::common::Common;
+use crate::sim::heads::one_listener;
 use crate::sim::limit::{LimitWorld, ends, exchange, in_world};
 use crate::sim::mesh::Delays;
 
@@ -53,14 +54,10 @@ pub(crate) fn run_burst(burst: &Burst) -> Result<u64, Failure> {
 }
 
 fn toml(shards: usize, listen: &Address) -> String {
+    let head = one_listener(shards, listen);
     format!(
         r#"
-        [server]
-        shards = {shards}
-        pin = false
-        watch = false
-        [[listener]]
-        bind = "{listen}"
+        {head}
         [policy.limit]
         rate_limit = {{ rate = "10/s", burst = 10, key = "header:x-key" }}
         [[route]]

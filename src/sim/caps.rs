@@ -12,6 +12,7 @@ use crate::link::{Counter, UpstreamCounter};
 use crate::net::sim::Latch;
 use crate::net::sim::{Failure, Sim};
 use crate::net::{Listener, Net};
+use crate::sim::heads::one_listener;
 use crate::sim::limit::{LimitWorld, ends, in_world};
 use crate::sim::mesh::Delays;
 use crate::sim::message_io::{Framing, HttpReader, HttpWriter};
@@ -94,17 +95,12 @@ pub(crate) fn run_capped(capped: &Capped) -> Result<Seen, Failure> {
 
 impl Capped {
     fn toml(&self, listen: &Address) -> String {
-        let shards = self.shards;
         let endpoints: Vec<String> = (1..=self.origins).map(|number| format!("\"{}\"", origin(number))).collect();
         let (endpoints, upstream) = (endpoints.join(", "), self.upstream);
+        let head = one_listener(self.shards, listen);
         format!(
             r#"
-            [server]
-            shards = {shards}
-            pin = false
-            watch = false
-            [[listener]]
-            bind = "{listen}"
+            {head}
             [upstream.capped]
             endpoints = [{endpoints}]
             {upstream}

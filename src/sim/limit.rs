@@ -16,8 +16,9 @@ use crate::net::sim::Latch;
 use crate::net::sim::{Depth, Failure, Faults, Settings, Sim, Simulation};
 use crate::sim::common::Common;
 use crate::sim::gateway::Gateway;
+use crate::sim::heads::one_listener;
 use crate::sim::mesh::Delays;
-use crate::sim::message_io::{Framing, HttpReader, HttpWriter, Pace};
+use crate::sim::message_io::{Framing, Head, HttpReader, HttpWriter, Pace};
 use crate::sim::mood::FaultLevel;
 use crate::sim::scenario::Scenario;
 
@@ -136,7 +137,6 @@ pub(crate) fn run_limited(limited: &Limited) -> Result<Outcome, Failure> {
 
 impl Limited {
     fn toml(&self, generation: u64, listen: &Address) -> String {
-        let shards = self.shards;
         let (rate, burst) = if generation.is_multiple_of(2) { (self.rate, self.burst) } else { self.more() };
         let limit = match self.counted {
             Counted::All => format!(r#"rate = "{rate}/s", burst = {burst}"#),
@@ -144,14 +144,10 @@ impl Limited {
             // The second one is never reached, and what the first refuses is given back to it.
             Counted::Seconds => format!(r#"windows = ["{rate}/second", "1000000/day"]"#),
         };
+        let head = one_listener(self.shards, listen);
         format!(
             r#"
-            [server]
-            shards = {shards}
-            pin = false
-            watch = false
-            [[listener]]
-            bind = "{listen}"
+            {head}
             [policy.limit]
             rate_limit = {{ {limit} }}
             [[route]]
@@ -301,13 +297,37 @@ pub(super) fn ends(sim: &Sim, stream: <Sim as Net>::Stream, patience: Duration) 
     (writer, HttpReader::new(sim, stream, pace, patience))
 }
 
-/// One request to a path with a key; its status.
+/// One request to a path with a key; its status, which lets it through or refuses it.
 pub(super) async fn exchange(
     path: &str,
     speak: &mut HttpWriter,
     listen: &mut HttpReader,
     key: &str,
 ) -> Result<u16, String> {
+    let head = ask_head(path, speak, listen, key).await?;
+    match status_of(&head)? {
+        status @ (200 | 401) => Ok(status),
+        429 if head.value("retry-after") != Ok(None) => Ok(429),
+        _ => Err(format!("neither let through nor refused: {head:?}")),
+    }
+}
+
+/// The same, with any status.
+pub(super) async fn ask_status(
+    path: &str,
+    speak: &mut HttpWriter,
+    listen: &mut HttpReader,
+    key: &str,
+) -> Result<u16, String> {
+    status_of(&ask_head(path, speak, listen, key).await?)
+}
+
+fn status_of(head: &Head) -> Result<u16, String> {
+    let status = head.start.split(' ').nth(1).and_then(|status| status.parse().ok());
+    status.ok_or_else(|| format!("no status: {head:?}"))
+}
+
+async fn ask_head(path: &str, speak: &mut HttpWriter, listen: &mut HttpReader, key: &str) -> Result<Head, String> {
     let request = format!("GET {path} HTTP/1.1\r\nHost: limited.test\r\nX-Key: {key}\r\n\r\n");
     let asked = speak.say(request.as_bytes()).await;
     asked.map_err(|trouble| format!("{trouble:?} while asking"))?;
@@ -315,12 +335,7 @@ pub(super) async fn exchange(
     let head = head.ok_or("the gateway closed instead of answering")?;
     let framing = head.framing(Framing::Empty).map_err(|trouble| format!("{trouble:?}"))?;
     listen.body(framing, &mut |_| Ok(())).await.map_err(|trouble| format!("{trouble:?} in a body"))?;
-    match head.start.split(' ').nth(1) {
-        Some("200") => Ok(200),
-        Some("401") => Ok(401),
-        Some("429") if head.value("retry-after") != Ok(None) => Ok(429),
-        _ => Err(format!("neither let through nor refused: {head:?}")),
-    }
+    Ok(head)
 }
 
 #[cfg(test)]

@@ -7,6 +7,8 @@
 //! retried, a body that looks complete and is not, a wait without a timeout, unbounded memory, anything left over at
 //! the end.
 
+#[cfg(test)]
+mod bandwidth;
 mod body;
 #[cfg(test)]
 mod burst;
@@ -18,6 +20,8 @@ mod common;
 mod gateway;
 mod grpc;
 mod h2;
+#[cfg(test)]
+mod heads;
 mod hostile;
 mod ledger;
 #[cfg(test)]

@@ -15,6 +15,7 @@ use crate::policy::directory::{Expiry, Item, KeyEntry};
 use crate::policy::key_format::hash_of;
 use crate::sim::common::Common;
 use crate::sim::gateway::Gateway;
+use crate::sim::heads::one_listener;
 use crate::sim::limit::{LimitWorld, ends, exchange, in_world};
 use crate::sim::mesh::Delays;
 
@@ -24,14 +25,10 @@ const CHANGES: u64 = 60;
 const CLIENTS: usize = 6;
 
 fn toml(shards: usize, listen: &Address) -> String {
+    let head = one_listener(shards, listen);
     format!(
         r#"
-        [server]
-        shards = {shards}
-        pin = false
-        watch = false
-        [[listener]]
-        bind = "{listen}"
+        {head}
         [[consumer]]
         name = "acme"
         keys = {{ key = "declared-and-always-valid" }}

@@ -12,6 +12,7 @@ use crate::link::Counter;
 use crate::net::sim::{Sim, SimSocket, SimStream};
 use crate::net::{Listener, Net, Stream};
 use crate::sim::gateway::Gateway;
+use crate::sim::heads::one_listener;
 use crate::sim::limit::{LimitWorld, in_world};
 use crate::sim::mesh::Delays;
 use crate::wire::h2::frame::{self, ErrorCode};
@@ -33,14 +34,10 @@ enum Origin {
 
 fn toml(listen: &Address, more: &str) -> String {
     let origin = Address::Inet(ORIGIN.into());
+    let head = one_listener(1, listen);
     format!(
         r#"
-        [server]
-        shards = 1
-        pin = false
-        watch = false
-        [[listener]]
-        bind = "{listen}"
+        {head}
         http2 = {{ cleartext = true }}
         [[route]]
         path = "/echo"

@@ -15,6 +15,7 @@ use crate::net::sim::Sim;
 use crate::policy::directory::Item;
 use crate::sim::common::Common;
 use crate::sim::gateway::Gateway;
+use crate::sim::heads::one_listener;
 use crate::sim::limit::{LimitWorld, ends, exchange, in_world};
 use crate::sim::mesh::Delays;
 
@@ -26,14 +27,10 @@ const LARGE: u64 = 400;
 const REFUSALS: u32 = 40;
 
 fn toml(shards: usize, listen: &Address) -> String {
+    let head = one_listener(shards, listen);
     format!(
         r#"
-        [server]
-        shards = {shards}
-        pin = false
-        watch = false
-        [[listener]]
-        bind = "{listen}"
+        {head}
         [plan.small]
         limits = [{{ count = 150, per = "month" }}]
         [plan.large]

@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::base::{Buf, BufPool, Fault, FaultKind, Tick, limits};
 use crate::edge::flow::pace::SenderTime;
 use crate::edge::flow::stream::{BodySink, BodySource, Ending, Portion};
-use crate::edge::flow::throttle::Throttled;
+use crate::edge::flow::throttle::Slows;
 use crate::net::Net;
 
 /// Room before a portion for its chunk header: CRLF, 16 hex digits, CRLF.
@@ -30,7 +30,7 @@ pub(crate) const GRACE_MS: u64 = 250;
 const QUIET: Duration = Duration::from_millis(100);
 
 /// What carries a body.
-pub(crate) struct Transfer<'a, N: Net> {
+pub(crate) struct Transfer<'a, N: Net, W: Slows> {
     /// The machine, for the clock.
     pub net: &'a N,
     /// Where buffers come from.
@@ -52,7 +52,7 @@ pub(crate) struct Transfer<'a, N: Net> {
     /// What it is where the deadline passes while the source is waited for.
     pub late: FaultKind,
     /// What keeps the body to a rate, if it has one.
-    pub throttle: Option<&'a Throttled>,
+    pub throttle: Option<&'a W>,
     /// The source may send nothing before it gets a `100 Continue`.
     pub continuation: Option<&'a Continuation>,
 }
@@ -66,7 +66,7 @@ pub(crate) struct Continuation {
     pub wait: Duration,
 }
 
-impl<N: Net> Transfer<'_, N> {
+impl<N: Net, W: Slows> Transfer<'_, N, W> {
     /// Relays the rest of the source. Begins with `buf` and returns it or a larger buffer.
     pub(crate) async fn run<K: BodySink>(
         &self,
@@ -103,8 +103,9 @@ impl<N: Net> Transfer<'_, N> {
                 return (Err(fault), buf);
             }
             if let Some(throttle) = self.throttle {
+                // What follows fails by itself where the deadline comes first.
                 // tidy(hot): only where a body is slowed down; no other relay should be larger for it.
-                Box::pin(self.wait(throttle.pass(portion.content, now), now)).await;
+                Box::pin(throttle.pass(portion.content, self.deadline)).await;
             }
             let ending = if portion.done { Ending::Last(source.trailers()) } else { Ending::More };
             if !buf.is_empty() || portion.done {
@@ -207,13 +208,6 @@ impl<N: Net> Transfer<'_, N> {
     fn fitted(&self, buf: Buf, bytes: usize) -> Buf {
         self.pool.put(buf);
         self.pool.take(bytes)
-    }
-
-    /// Waits until a portion may pass. What follows fails by itself where the deadline comes first.
-    async fn wait(&self, until: Tick, now: Tick) {
-        if until > now {
-            self.net.sleep_until(until.min(self.deadline)).await;
-        }
     }
 
     /// The next larger buffer, while there is one.

@@ -10,6 +10,14 @@ use std::time::Duration;
 use crate::base::{Tick, limits};
 use crate::policy::throttle::Throttle;
 
+/// What keeps a body to a rate.
+pub(crate) trait Slows {
+    /// The size of buffers for it.
+    fn buffer_bytes(&self) -> usize;
+    /// Waits until so many more bytes may pass, at most `until` then.
+    fn pass(&self, bytes: u64, until: Tick) -> impl Future<Output = ()>;
+}
+
 /// What has passed of a body with a rate.
 #[derive(Debug)]
 pub(crate) struct Throttled {
@@ -42,7 +50,16 @@ impl Throttled {
 
     /// The size of buffers for it: about a tenth of what passes in a second, so that it flows evenly.
     pub(crate) fn buffer_bytes(&self) -> usize {
-        let wanted = usize::try_from(self.throttle.bytes_a_second / 10).unwrap_or(usize::MAX);
+        Throttled::buffer_within(self.throttle.bytes_a_second / 10)
+    }
+
+    /// The same where others share the rate: a small part of what they may have at once, so that nobody has all of it.
+    pub(crate) fn shared_buffer_bytes(&self) -> usize {
+        Throttled::buffer_within(self.throttle.after / 8)
+    }
+
+    fn buffer_within(bytes: u64) -> usize {
+        let wanted = usize::try_from(bytes).unwrap_or(usize::MAX);
         let fitting = limits::BUF_CLASSES.iter().rev().find(|class| **class <= wanted);
         *fitting.unwrap_or(&limits::BUF_CLASSES[0])
     }

@@ -17,15 +17,16 @@ use crate::edge::flow::duplex::duplex;
 use crate::edge::flow::pace::SenderTime;
 use crate::edge::flow::relay::{CHUNK_HEADROOM, Continuation, Transfer, encode};
 use crate::edge::flow::stream::{BodySink, BodySource, Client, Ending, Form, Portion, Remote, Stop};
-use crate::edge::flow::throttle::Throttled;
 use crate::edge::forward::destination::Destination;
 use crate::edge::forward::respond::{Answering, Progress, Received};
 use crate::edge::forward::retry::Attempt;
+use crate::edge::forward::slowed::Slowed;
 use crate::edge::forward::upgrade;
 use crate::edge::shard::kept::KeptBody;
 use crate::edge::shard::scratch::{RequestBody, RequestState};
 use crate::edge::upstream::acquire::OriginUse;
 use crate::net::Net;
+use crate::policy::throttle::Direction;
 use crate::route::rewrite::HostRewrite;
 use crate::wire::h2::frame::ErrorCode;
 use crate::wire::head::{BodyLength, Method};
@@ -53,16 +54,21 @@ pub(crate) async fn converse<N: Net, S: BodySource, K: Client, R: Remote>(
     let Attempt { remote, origin_use, .. } = attempt;
     let began = attempt.flight.began();
     // What an earlier attempt took in is not taken in again.
-    let received = Cell::new(exchange.state.record.received.get());
+    let before = exchange.state.record.received.get();
+    let received = Cell::new(before);
     let encode = remote.form(context.request.head.body) == Form::Chunked;
     let least = SenderTime::full(destination.upload);
     let asks = context.request.head.expects_continue && context.behind.is_empty() && !exchange.state.body.is_begun();
     // The wait for the response, which runs at the same time, ends first.
     let wait = destination.proxy.first_byte.saturating_add(Duration::from_secs(1));
     let continuation = asks.then(|| Continuation { over: Cell::new(false), wait });
-    let throttled = Throttled::new(exchange.state.effects.bandwidth.upload);
-    let upload = Upload { context, destination, remote, received: &received, encode, least, continuation, throttled };
+    let slowed = Slowed::new(context.shard, &exchange.state.effects, Direction::Upload);
+    let upload = Upload { context, destination, remote, received: &received, encode, least, continuation, slowed };
     let buf = upload.compose(exchange)?;
+    if let Some(slowed) = &upload.slowed {
+        // tidy(hot): only where a body is slowed down; no other exchange should be larger for it.
+        Box::pin(slowed.begin(received.get() - before, destination.deadline)).await;
+    }
     context.watch.begin(remote.abort_handle(), began);
     let streams = !exchange.source.done() && context.request.head.body != BodyLength::None;
     let Exchange { source, client, state, .. } = exchange;
@@ -193,11 +199,11 @@ struct Upload<'a, N: Net, R> {
     least: Option<SenderTime>,
     /// The client waits for `100 Continue`.
     continuation: Option<Continuation>,
-    /// What keeps the body to a rate, if it has one.
-    throttled: Option<Throttled>,
+    /// What keeps the body to its rates, if it has any.
+    slowed: Option<Box<Slowed<'a, N>>>,
 }
 
-impl<N: Net, R: Remote> Upload<'_, N, R> {
+impl<'a, N: Net, R: Remote> Upload<'a, N, R> {
     /// Where it goes. Every byte that the endpoint takes is progress.
     fn writer(&self) -> R::Upload {
         let mut writer = self.remote.upload();
@@ -229,9 +235,6 @@ impl<N: Net, R: Remote> Upload<'_, N, R> {
             *body = RequestBody::Passed;
             let portion = exchange.source.accept(&mut buf, 0)?;
             self.transfer().count(portion)?;
-            if let Some(throttled) = &self.throttled {
-                throttled.pass(portion.content, context.shard.thread.net.now());
-            }
             // Where there is no room it can still be sent, once.
             if self.keeps() && exchange.state.replay.extend(buf.filled()).is_ok() {
                 exchange.state.body = RequestBody::Kept;
@@ -274,7 +277,7 @@ impl<N: Net, R: Remote> Upload<'_, N, R> {
         (retry.tries > 1 && repeats) || self.destination.plan.http != HttpVersions::Http1
     }
 
-    fn transfer(&self) -> Transfer<'_, N> {
+    fn transfer(&self) -> Transfer<'_, N, Slowed<'a, N>> {
         Transfer {
             net: &self.context.shard.thread.net,
             pool: &self.context.shard.thread.pool,
@@ -287,7 +290,7 @@ impl<N: Net, R: Remote> Upload<'_, N, R> {
             least: self.least.as_ref(),
             late: self.destination.late,
             continuation: self.continuation.as_ref(),
-            throttle: self.throttled.as_ref(),
+            throttle: self.slowed.as_deref(),
         }
     }
 }

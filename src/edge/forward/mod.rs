@@ -11,6 +11,7 @@ mod fetch;
 pub(crate) mod respond;
 pub(crate) mod retry;
 pub(crate) mod scan;
+pub(crate) mod slowed;
 pub(crate) mod subrequest;
 pub(crate) mod tunnel;
 pub(crate) mod upgrade;

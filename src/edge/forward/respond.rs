@@ -14,15 +14,16 @@ use crate::edge::exchange::context::Context;
 use crate::edge::exchange::policies;
 use crate::edge::flow::relay::{Continuation, GRACE_MS, Transfer, encode, enlarged};
 use crate::edge::flow::stream::{BodySource, Client, Ending, Form, Outgoing, Remote};
-use crate::edge::flow::throttle::Throttled;
 use crate::edge::forward::destination::{self, Destination};
 use crate::edge::forward::failures::{self, Came};
 use crate::edge::forward::retry::{Attempt, Attempts, Why};
+use crate::edge::forward::slowed::Slowed;
 use crate::edge::forward::upgrade;
 use crate::edge::shard::scratch::{Read, RequestBody, RequestState};
 use crate::edge::upstream::load::InFlight;
 use crate::link::UpstreamCounter;
 use crate::net::Net;
+use crate::policy::throttle::Direction;
 use crate::wire::grpc::End;
 use crate::wire::h1::{Parsed, response};
 use crate::wire::head::{BodyLength, Response, Version};
@@ -423,6 +424,11 @@ impl<'a, N: Net, K: Client, R: Remote> Answering<'a, N, K, R> {
         }
         let sent = Cell::new(portion.content);
         self.state.record.status = self.state.response.status;
+        let slowed = Slowed::new(self.context.shard, &self.state.effects, Direction::Download);
+        if let Some(slowed) = &slowed {
+            // tidy(hot): only where a body is slowed down; no other response should be larger for it.
+            Box::pin(slowed.begin(portion.content, self.destination.deadline)).await;
+        }
         let until = self.client_until();
         let (committed, buf) = self.client.commit(buf, ending, until).await;
         let outcome = match committed {
@@ -430,7 +436,7 @@ impl<'a, N: Net, K: Client, R: Remote> Answering<'a, N, K, R> {
                 self.context.shard.thread.pool.put(buf);
                 Ok(())
             }
-            Ok(()) => self.rest(&mut reader, buf, form, &sent).await,
+            Ok(()) => self.rest(&mut reader, buf, (form, &sent), slowed.as_deref()).await,
             Err(fault) => {
                 self.context.shard.thread.pool.put(buf);
                 Err(fault)
@@ -446,16 +452,18 @@ impl<'a, N: Net, K: Client, R: Remote> Answering<'a, N, K, R> {
         Ok(Received { reusable, again: false, upgraded: None, behind: Buf::empty() })
     }
 
-    async fn rest(&mut self, reader: &mut R::Body, buf: Buf, form: Form, sent: &Cell<u64>) -> Result<(), Fault> {
+    async fn rest(
+        &mut self,
+        reader: &mut R::Body,
+        buf: Buf,
+        (form, sent): (Form, &Cell<u64>),
+        slowed: Option<&Slowed<'a, N>>,
+    ) -> Result<(), Fault> {
         if K::HOLDS_BACK
             && let Err(fault) = self.client.flush(self.client_until()).await
         {
             self.context.shard.thread.pool.put(buf);
             return Err(fault);
-        }
-        let throttled = Throttled::new(self.state.effects.bandwidth.download);
-        if let Some(throttled) = &throttled {
-            throttled.pass(sent.get(), self.context.shard.thread.net.now());
         }
         let transfer = Transfer {
             net: &self.context.shard.thread.net,
@@ -470,7 +478,7 @@ impl<'a, N: Net, K: Client, R: Remote> Answering<'a, N, K, R> {
             least: None,
             late: FaultKind::TotalTimeout,
             continuation: None,
-            throttle: throttled.as_ref(),
+            throttle: slowed,
         };
         if transfer.begins_quiet {
             self.state.shed();

@@ -14,10 +14,13 @@ use crate::edge::exchange::switched::{Switched, TunnelLimits};
 use crate::edge::flow::duplex::duplex;
 use crate::edge::flow::relay::fitting;
 use crate::edge::flow::stream::{BodySink, BodySource, Client, Ending, Remote, Stop};
-use crate::edge::forward::websocket::WebSocketRelay;
+use crate::edge::flow::throttle::Slows;
+use crate::edge::forward::slowed::Slowed;
+use crate::edge::forward::websocket::{Rates, WebSocketRelay};
 use crate::edge::upstream::carrier::UpstreamStream;
 use crate::link::Counter;
 use crate::net::Net;
+use crate::policy::throttle::Direction;
 use crate::wire::head::BodyLength;
 use crate::wire::upgrade::Protocol;
 use crate::wire::ws::frame::Sender;
@@ -62,9 +65,11 @@ async fn relay<N: Net, S: BodySource, K: Client, R: Remote>(
             remote.abort();
         }
     };
+    let rates: Rates<'_, N> =
+        [Direction::Upload, Direction::Download].map(|direction| Slowed::tunnel(shard, &state.effects, direction));
     let (up_end, down_end) = match protocol {
         Protocol::WebSocket => {
-            let talk = WebSocketRelay::new(*context, (limits, state.extensions), (&near, &far), &failed);
+            let talk = WebSocketRelay::new(*context, (limits, state.extensions), (&near, &far), &failed, rates);
             let ends = duplex(
                 talk.carry(Sender::Client, *source, &mut up, first_up, &received),
                 talk.carry(Sender::Server, &mut down, *client, behind, &sent),
@@ -81,8 +86,8 @@ async fn relay<N: Net, S: BodySource, K: Client, R: Remote>(
         Protocol::Other => {
             let pipe = Pipe::new(&shard.thread.net, &shard.thread.pool, limits, &failed);
             duplex(
-                pipe.carry(*source, &mut up, first_up, &received),
-                pipe.carry(&mut down, *client, behind, &sent),
+                pipe.carry((*source, &mut up), first_up, &received, rates[0].as_deref()),
+                pipe.carry((&mut down, *client), behind, &sent, rates[1].as_deref()),
                 break_off,
                 break_off,
             )
@@ -119,13 +124,16 @@ impl<'a, N: Net> Pipe<'a, N> {
     /// Relays one direction to its end, then shuts down the writing side of the other end.
     async fn carry(
         &self,
-        source: &mut impl BodySource,
-        sink: &mut impl BodySink,
+        (source, sink): (&mut impl BodySource, &mut impl BodySink),
         first: Buf,
         count: &Cell<u64>,
+        slowed: Option<&Slowed<'_, N>>,
     ) -> Result<(), Fault> {
         if !first.is_empty() {
             count.set(first.len() as u64);
+            if let Some(slowed) = slowed {
+                slowed.pass(first.len() as u64, self.over).await;
+            }
             let (written, _) = sink.write(first, Ending::More, self.until()).await;
             written?;
         }
@@ -134,22 +142,28 @@ impl<'a, N: Net> Pipe<'a, N> {
             buf.reset(0);
             let (read, returned) = source.read_open(buf, self.until()).await;
             buf = returned;
-            match read {
+            let here = match read {
                 Ok(0) if self.failed.get() => return Err(Fault::last(FaultKind::ClientClosed)),
                 Ok(0) => {
                     sink.finish();
                     self.pool.put(buf);
                     return Ok(());
                 }
-                Ok(bytes) => count.set(count.get() + bytes as u64),
+                Ok(bytes) => bytes,
                 Err(error) if matches!(error.kind(), ErrorKind::TimedOut | ErrorKind::Interrupted) => {
                     self.in_time()?;
                     continue;
                 }
                 Err(_) => return Err(Fault::last(FaultKind::ClientClosed)),
+            };
+            count.set(count.get() + here as u64);
+            let mut full = buf.spare() == 0;
+            if let Some(slowed) = slowed {
+                full &= buf.capacity() < slowed.buffer_bytes();
+                // Only where a key shares a rate; no other tunnel should be larger for it.
+                Box::pin(slowed.pass(here as u64, self.over)).await;
             }
             self.last.set(self.net.now());
-            let full = buf.spare() == 0;
             let (written, returned) = sink.write(buf, Ending::More, self.until()).await;
             buf = fitting(self.pool, returned, full);
             written?;

@@ -22,7 +22,9 @@ use crate::edge::exchange::context::Context;
 use crate::edge::exchange::switched::TunnelLimits;
 use crate::edge::flow::relay::fitting;
 use crate::edge::flow::stream::{BodySink, BodySource, Ending, Stop};
+use crate::edge::flow::throttle::Slows;
 use crate::edge::forward::close_reason::CloseReason;
+use crate::edge::forward::slowed::Slowed;
 use crate::edge::shard::state::Shard;
 use crate::net::Net;
 use crate::policy::limit::gcra::Meter;
@@ -47,7 +49,12 @@ pub(crate) struct WebSocketRelay<'a, N: Net, A, B> {
     /// When nothing more is waited for.
     close_deadline: Cell<Tick>,
     ends: [End; 2],
+    /// What keeps the client's bytes, and the endpoint's, to rates that others share.
+    slowed: Rates<'a, N>,
 }
+
+/// The shared rates of what comes from the client, and of what comes from the endpoint.
+pub(crate) type Rates<'a, N> = [Option<Box<Slowed<'a, N>>>; 2];
 
 /// What is known of one end.
 struct End {
@@ -79,6 +86,13 @@ struct Passable {
     taken: usize,
 }
 
+const fn place(sender: Sender) -> usize {
+    match sender {
+        Sender::Client => 0,
+        Sender::Server => 1,
+    }
+}
+
 const fn other(sender: Sender) -> Sender {
     match sender {
         Sender::Client => Sender::Server,
@@ -93,6 +107,7 @@ impl<'a, N: Net, A: Stop, B: Stop> WebSocketRelay<'a, N, A, B> {
         (limits, extensions): (&TunnelLimits, Extensions),
         stops: (&'a A, &'a B),
         failed: &'a Cell<bool>,
+        slowed: Rates<'a, N>,
     ) -> WebSocketRelay<'a, N, A, B> {
         let now = context.shard.thread.net.now();
         let end = || End {
@@ -112,6 +127,7 @@ impl<'a, N: Net, A: Stop, B: Stop> WebSocketRelay<'a, N, A, B> {
             close_reason: Cell::new(None),
             close_deadline: Cell::new(Tick::NEVER),
             ends: [end(), end()],
+            slowed,
         }
     }
 
@@ -133,6 +149,9 @@ impl<'a, N: Net, A: Stop, B: Stop> WebSocketRelay<'a, N, A, B> {
         let scanner = Scanner::new(sender, self.extensions);
         let mut passage = Direction { sender, scanner, meter, between: true, closing: false, ended: false };
         count.set(first.len() as u64);
+        if let Some(slowed) = &self.slowed[place(sender)] {
+            slowed.pass(first.len() as u64, self.over).await;
+        }
         let buf = self.talk(&mut passage, source, sink, first, count).await?;
         let buf = self.listen(&mut passage, source, buf).await?;
         self.shard.thread.pool.put(buf);
@@ -188,6 +207,11 @@ impl<'a, N: Net, A: Stop, B: Stop> WebSocketRelay<'a, N, A, B> {
             }
             full = read > 0 && buf.spare() == 0;
             count.set(count.get() + read as u64);
+            if let Some(slowed) = &self.slowed[place(passage.sender)] {
+                full &= buf.capacity() < slowed.buffer_bytes();
+                // tidy(hot): only where a key shares a rate; no other tunnel should be larger for it.
+                Box::pin(slowed.pass(read as u64, self.over)).await;
+            }
         }
     }
 

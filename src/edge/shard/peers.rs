@@ -257,6 +257,12 @@ impl<N: Net> Peers<N> {
         (gone, limits.values().cloned().collect())
     }
 
+    /// The state of the policy that a limit is of, while a plan has it and a while longer.
+    pub(crate) fn limit(&self, limit: LimitId) -> Option<Rc<RefCell<PolicyState>>> {
+        // tidy(hot): where bodies share a rate, once for each portion.
+        self.limits.borrow().get(&limit).cloned()
+    }
+
     /// Gives up what is idle of a limit, a part of it at a time.
     pub(crate) fn sweep(&self, state: &RefCell<PolicyState>, net: &N) {
         let now = net.now();

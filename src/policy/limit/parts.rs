@@ -16,6 +16,8 @@ pub struct Parts {
     list: SmallVec<[Part; 1]>,
     /// Requests that passed, where not each of them needs the last limit.
     passed: Option<u64>,
+    /// What is counted are no requests: only keys are told of.
+    counts_bytes: bool,
 }
 
 /// A limit as a plan has it.
@@ -30,7 +32,12 @@ pub struct LimitTerms {
 impl Parts {
     /// These.
     pub fn new(parts: impl Iterator<Item = Part>) -> Parts {
-        Parts { list: parts.collect(), passed: None }
+        Parts { list: parts.collect(), passed: None, counts_bytes: false }
+    }
+
+    /// The same, of bytes and not of requests.
+    pub fn of_bytes(self) -> Parts {
+        Parts { counts_bytes: true, ..self }
     }
 
     /// The same, and requests that pass are told by `pass`, because each needs some of the limits only.
@@ -118,6 +125,10 @@ impl Parts {
         }
         if let Some(passed) = &mut self.passed {
             all.admitted = std::mem::take(passed);
+        }
+        if self.counts_bytes {
+            let Counts { given_up, held, accounts, .. } = all;
+            return Counts { given_up, held, accounts, ..Counts::default() };
         }
         all
     }
