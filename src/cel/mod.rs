@@ -38,7 +38,6 @@ pub(crate) use attribute::{Attribute, Nobody, Subject};
 pub(crate) use budget::Failure;
 pub(crate) use check::Environment;
 pub(crate) use program::Program;
-#[cfg(test)]
 pub(crate) use syntax::Fault;
 pub(crate) use time::Instant;
 pub(crate) use value::{Bag, List, Map, Value};

@@ -27,11 +27,20 @@ pub struct Program {
 impl Program {
     /// Compiles `text`, which is to give a bool.
     pub fn compile(text: &str, environment: &Environment) -> Result<Program, Fault> {
+        Program::giving(&[Kind::Bool], "a bool", text, environment)
+    }
+
+    /// Compiles `text`, which is to give a number.
+    pub fn compile_number(text: &str, environment: &Environment) -> Result<Program, Fault> {
+        Program::giving(&[Kind::Int, Kind::Uint, Kind::Double], "a number", text, environment)
+    }
+
+    fn giving(kinds: &[Kind], expected: &str, text: &str, environment: &Environment) -> Result<Program, Fault> {
         let syntax = parse(text)?;
         let mut checker = Checker::new(environment);
         let (root, kind) = checker.check(&syntax)?;
-        if kind.kind().is_some_and(|kind| kind != Kind::Bool) {
-            let title = format!("this gives a {kind}, and a bool is expected here");
+        if kind.kind().is_some_and(|kind| !kinds.contains(&kind)) {
+            let title = format!("this gives a {kind}, and {expected} is expected here");
             return Err(Fault::new(syntax.at, syntax.len, title));
         }
         Ok(Program { text: text.into(), root: Arc::new(root), regexes: checker.regexes.into(), uses: checker.uses })
@@ -41,6 +50,16 @@ impl Program {
     pub fn holds(&self, subject: &impl Subject) -> Result<bool, Failure> {
         run(&self.root, &self.regexes, subject, |value| match value? {
             Value::Bool(truth) => Ok(truth),
+            _ => Err(Failure::NoOverload),
+        })
+    }
+
+    /// The number that it gives for `subject`, as near as a double is to it.
+    pub fn number(&self, subject: &impl Subject) -> Result<f64, Failure> {
+        run(&self.root, &self.regexes, subject, |value| match value? {
+            Value::Int(number) => Ok(number as f64),
+            Value::Uint(number) => Ok(number as f64),
+            Value::Double(number) => Ok(number),
             _ => Err(Failure::NoOverload),
         })
     }

@@ -8,6 +8,7 @@ use std::net::IpAddr;
 use smallvec::SmallVec;
 
 use crate::base::{Scheme, Span, VersionId, Wall};
+use crate::cel::Program;
 use crate::policy::directory::{Directory, InForce, Plan};
 use crate::policy::identity::Identity;
 use crate::policy::throttle::{Bandwidth, KeyedRate};
@@ -38,6 +39,8 @@ pub struct Facts<'a, L> {
     pub certificate: Option<&'a ClientCertificate>,
     /// The request's body, where `Ask::Body` has read it and there is one.
     pub body: Option<&'a [u8]>,
+    /// This shard's copy of the expression of the policy that is asked, where it has one.
+    pub own_expression: Option<&'a Program>,
     /// The calendar.
     pub wall: Wall,
     /// What template variables are worth.

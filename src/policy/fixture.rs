@@ -84,6 +84,7 @@ impl Fixture {
             consumer_name: self.consumer_name,
             directory: &self.directory,
             body: self.body.as_deref(),
+            own_expression: None,
             certificate: self.certificate.as_ref(),
             wall: self.wall,
             words: &self.words,

@@ -3,6 +3,7 @@
 //! and its dispatch from the list of them, so nothing here is called through a pointer.
 
 use crate::base::{Tick, Wall};
+use crate::cel::Program;
 use crate::policy::decision::{AskOutcome, Decision, LocalResponse};
 use crate::policy::facts::{Effects, Facts, Outcome, Response};
 use crate::policy::limit::{LimitTerms, Parts, Shards};
@@ -119,6 +120,11 @@ pub trait Kind: Sized {
     /// Does it let requests without credentials pass? Then no alternative behind it is asked.
     fn admits_anonymous(&self) -> bool {
         false
+    }
+
+    /// An expression of which each shard has a copy of its own (`Facts::own_expression`).
+    fn expression(&self) -> Option<&Program> {
+        None
     }
 
     /// Does it ask who the caller is? Then a policy that identifies callers should stand beside it.

@@ -10,6 +10,7 @@
 use smallvec::SmallVec;
 
 use crate::base::{Tick, Wall};
+use crate::cel::Program;
 use crate::policy::decision::{AskOutcome, Decision, LocalResponse};
 use crate::policy::facts::{Effects, Outcome, Response};
 use crate::policy::kind::{Call, Kind, ShardState};
@@ -278,6 +279,11 @@ macro_rules! enums {
             /// See `Kind::admits_anonymous`.
             pub fn admits_anonymous(&self) -> bool {
                 match self { $(Policy::$Kind(plan) => plan.admits_anonymous(),)* }
+            }
+
+            /// See `Kind::expression`.
+            pub fn expression(&self) -> Option<&Program> {
+                match self { $(Policy::$Kind(plan) => plan.expression(),)* }
             }
 
             /// See `Kind::needs_consumer`.

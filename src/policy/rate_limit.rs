@@ -13,6 +13,7 @@ use std::time::Duration;
 use smallvec::SmallVec;
 
 use crate::base::Tick;
+use crate::cel::Program;
 use crate::policy::decision::{Ask, AskOutcome, Decision};
 use crate::policy::facts::{Effects, Facts, Outcome, Response};
 use crate::policy::kind::{Call, Kind, ShardState};
@@ -25,6 +26,7 @@ use crate::wire::template::Lookup;
 
 mod cost;
 mod kept;
+mod named;
 mod quotas;
 mod refusal;
 mod tiers;
@@ -138,7 +140,10 @@ impl Kind for Plan {
 
     /// Limits by address protect what identifies clients; the others need to know who it is.
     fn phase(&self) -> Phase {
-        let knows_nobody = self.key.is_address() && self.exempt.consumers.is_empty() && self.tiers.is_none();
+        let knows_nobody = self.key.is_address()
+            && self.exempt.consumers.is_empty()
+            && self.tiers.is_none()
+            && !self.expression().is_some_and(Program::names_consumer);
         if knows_nobody { Phase::Screen } else { Phase::Admit }
     }
 
@@ -216,11 +221,17 @@ impl Kind for Plan {
     fn needs_route(&self) -> Option<&'static str> {
         let scope = (self.scope == Scope::PerRoute).then_some("`per_route`");
         let tier = || self.tiers.as_ref().filter(|tiers| tiers.by.names_route()).map(|_| "`{route}` in `tier`");
-        scope.or_else(|| self.key.needs_route()).or_else(tier)
+        let cost =
+            || self.expression().filter(|cost| cost.names_route()).map(|_| "`route` or `consumer.plan` in `cost`");
+        scope.or_else(|| self.key.needs_route()).or_else(tier).or_else(cost)
     }
 
     fn needs_consumer(&self) -> bool {
-        self.key.needs_consumer()
+        self.key.needs_consumer() || self.expression().is_some_and(Program::names_consumer)
+    }
+
+    fn expression(&self) -> Option<&Program> {
+        self.cost.expression.as_ref()
     }
 }
 
@@ -444,26 +455,6 @@ impl Plan {
             None => self.key_by(seeded(self.hash_seed), facts, effects),
             Some(_) => self.key_by(Lasting::default(), facts, effects),
         }
-    }
-
-    /// What requests count as that have these values (`Key::named`), on that route where routes count apart.
-    pub fn key_named(&self, values: &[&str], route: Option<&str>) -> Result<u64, String> {
-        match self.kept {
-            None => self.key_named_by(seeded(self.hash_seed), values, route),
-            Some(_) => self.key_named_by(Lasting::default(), values, route),
-        }
-    }
-
-    fn key_named_by(&self, mut hasher: impl Hasher, values: &[&str], route: Option<&str>) -> Result<u64, String> {
-        match (self.scope, route) {
-            (Scope::PerRoute, Some(route)) => route.hash(&mut hasher),
-            (Scope::Shared, None) => {}
-            // tidy(hot): for administrators, never for a request.
-            (Scope::PerRoute, None) => return Err("each route counts for itself: `route` is missing".to_owned()),
-            // tidy(hot): for administrators, never for a request.
-            (Scope::Shared, Some(_)) => return Err("routes count together: `route` means nothing here".to_owned()),
-        }
-        self.key.named(values, hasher)
     }
 
     fn key_by<L: Lookup>(&self, mut hasher: impl Hasher, facts: &Facts<'_, L>, effects: &mut Effects) -> CountedBy {

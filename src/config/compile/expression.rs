@@ -8,7 +8,7 @@ use ipnet::IpNet;
 
 use crate::base::NetworkSet;
 use crate::base::limits::{COUNTRIES_BYTES_MAX, IP_SET_BYTES_MAX};
-use crate::cel::{Attribute, Environment, Program};
+use crate::cel::{Attribute, Environment, Fault, Program};
 use crate::config::compile::Compiler;
 use crate::config::location::{Located, Location};
 use crate::config::report::Report;
@@ -19,7 +19,18 @@ use crate::policy::country::{Countries, CountryCode};
 impl Compiler<'_> {
     /// Compiles an expression; `None` where that was reported.
     pub(super) fn expression(&mut self, text: &Located<String>) -> Option<Program> {
-        let fault = match Program::compile(&text.value, &self.expressions) {
+        let compiled = Program::compile(&text.value, &self.expressions);
+        self.compiled(text, compiled)
+    }
+
+    /// The same of one that gives a number.
+    pub(super) fn number_expression(&mut self, text: &Located<String>) -> Option<Program> {
+        let compiled = Program::compile_number(&text.value, &self.expressions);
+        self.compiled(text, compiled)
+    }
+
+    fn compiled(&mut self, text: &Located<String>, compiled: Result<Program, Fault>) -> Option<Program> {
+        let fault = match compiled {
             Ok(program) => {
                 if program.names(Attribute::Country) && self.draft.spec.geoip.country.is_none() {
                     self.no_countries(text.location);

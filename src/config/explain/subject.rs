@@ -37,6 +37,7 @@ impl Unrouted<'_> {
             directory: &directory,
             certificate: None,
             body: None,
+            own_expression: None,
             wall: Wall(0),
             words: self,
         })

@@ -65,7 +65,8 @@ fn consult<'p, N: Net>(
     let directory = &*context.shard.directory.borrow();
     // Before the request is forwarded, a body is only kept whole.
     let body = (*body == RequestBody::Kept).then_some(&replay[..]);
-    let facts = Facts { body, ..facts(context, attributes, directory, &words) };
+    let own_expression = context.bound.expression(asked.id);
+    let facts = Facts { body, own_expression, ..facts(context, attributes, directory, &words) };
     let policy = &context.bound.plan.policy(asked.id).policy;
     let now = context.shard.thread.net.now();
     let call = Call { facts: &facts, effects, memo: &mut memos[asked.memo], now };
@@ -109,6 +110,7 @@ fn facts<'f, 'a: 'f, N: Net>(
         directory,
         certificate: context.peer.tls.as_ref().and_then(|tls| tls.client_certificate.as_deref()),
         body: None,
+        own_expression: None,
         wall: context.shard.thread.net.wall(),
         words,
     }

@@ -14,7 +14,7 @@ use ahash::RandomState;
 use crate::balance::Part;
 use crate::base::{ListenerId, PolicyId, UpstreamId};
 use crate::cel::Program;
-use crate::config::plan::{Condition, Plan, UpstreamPlan};
+use crate::config::plan::{Condition, Plan, PolicyPlan, UpstreamPlan};
 use crate::edge::flow::thread::Thread;
 use crate::edge::shard::discarded::{Discarded, States};
 use crate::edge::shard::peers::Peers;
@@ -42,6 +42,8 @@ pub(crate) struct Bound<N: Net> {
     http2: Vec<Rc<connection::Config>>,
     /// The conditions of policies, by `PolicyId`.
     conditions: Vec<Option<Program>>,
+    /// Their own expressions, by `PolicyId`.
+    expressions: Vec<Option<Program>>,
     changes: RefCell<Changes<N>>,
     discarded: Rc<Discarded<N>>,
 }
@@ -170,15 +172,16 @@ impl<N: Net> Bound<N> {
         // lock.
         let tables = plan.listeners.iter().map(|listener| listener.table.clone()).collect();
         let http2 = plan.listeners.iter().map(|listener| Rc::new(listener.http2.limits.clone())).collect();
-        let conditions = plan.policies.iter().map(|policy| match &policy.condition {
+        let condition = |policy: &PolicyPlan| match &policy.condition {
             Condition::When(program) => Some(program.clone()),
             Condition::Always | Condition::Never => None,
-        });
-        let conditions = conditions.collect();
+        };
+        let conditions = plan.policies.iter().map(condition).collect();
+        let expressions = plan.policies.iter().map(|policy| policy.policy.expression().cloned()).collect();
         let held = before.map(|before| (&before.plan.transcoders[..], &before.transcoders));
         let transcoders = Transcoders::new(&plan.transcoders, transcoders, held);
         let (changes, discarded) = (RefCell::new(changes), discarded.clone());
-        Bound { plan, counters, transcoders, tables, states, changes, discarded, http2, conditions }
+        Bound { plan, counters, transcoders, tables, states, changes, discarded, http2, conditions, expressions }
     }
 
     /// A plan without listeners and policies, for an exchange that lasts long (`Plan::kept`). Nothing is counted in it.
@@ -190,6 +193,7 @@ impl<N: Net> Bound<N> {
             states: States { policies: Vec::new(), upstreams },
             http2: Vec::new(),
             conditions: Vec::new(),
+            expressions: Vec::new(),
             changes: RefCell::default(),
             discarded: discarded.clone(),
             plan,
@@ -265,6 +269,11 @@ impl<N: Net> Bound<N> {
     /// What must hold for a policy to be asked, where it is not always asked.
     pub(crate) fn when(&self, id: PolicyId) -> Option<&Program> {
         self.conditions.get(id.0 as usize)?.as_ref()
+    }
+
+    /// The copy of a policy's own expression, where it has one.
+    pub(crate) fn expression(&self, id: PolicyId) -> Option<&Program> {
+        self.expressions.get(id.0 as usize)?.as_ref()
     }
 
     /// Every policy's state with its id.

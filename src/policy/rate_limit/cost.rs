@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Hot. What a request counts: a fixed number, one that the request says, or one that is known with the response.
 
+use crate::cel::Program;
 use crate::policy::facts::{Effects, Facts, Response};
 use crate::wire::template::{Lookup, Template};
 
@@ -11,6 +12,8 @@ pub struct Cost {
     pub units: u32,
     /// A text whose value is the number, if it is one.
     pub value: Option<Template>,
+    /// An expression that gives the number.
+    pub expression: Option<Program>,
     /// The response field that says it.
     pub response_field: Option<Box<[u8]>>,
     /// No request counts more.
@@ -19,13 +22,18 @@ pub struct Cost {
 
 impl Default for Cost {
     fn default() -> Cost {
-        Cost { units: 1, value: None, response_field: None, max: u32::MAX }
+        Cost { units: 1, value: None, expression: None, response_field: None, max: u32::MAX }
     }
 }
 
 impl Cost {
     /// What is taken for a request when it comes; at least 1, so that no client comes for nothing.
     pub(super) fn of<L: Lookup>(&self, facts: &Facts<'_, L>, effects: &mut Effects) -> u32 {
+        if let Some(expression) = &self.expression {
+            // The shard's own copy, where it is given one: its patterns have scratch memory of their own.
+            let given = facts.own_expression.unwrap_or(expression).number(facts);
+            return given.ok().and_then(whole).unwrap_or(self.units).clamp(1, self.max);
+        }
         let Some(value) = &self.value else { return self.units };
         let text = &mut effects.scratch;
         text.clear();
@@ -42,6 +50,12 @@ impl Cost {
     }
 }
 
+/// The next whole number, as large as it may be; nothing for what is no number.
+fn whole(number: f64) -> Option<u32> {
+    // The cast saturates, below zero too.
+    (!number.is_nan()).then(|| number.ceil() as u32)
+}
+
 /// A number in decimal digits, as large as it may be.
 fn number(text: &[u8]) -> Option<u32> {
     let digits = !text.is_empty() && text.len() <= DIGITS_MAX && text.iter().all(u8::is_ascii_digit);
@@ -55,6 +69,7 @@ const DIGITS_MAX: usize = 18;
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cel::Environment;
     use crate::policy::fixture::{Fixture, ResponseFixture};
 
     #[test]
@@ -88,6 +103,42 @@ mod tests {
             cost.of(&fixture.facts(), &mut Effects::default())
         };
         assert_eq!([cost("0"), cost("20"), cost("51"), cost("x"), cost("{header.X-None}")], [1, 20, 50, 3, 3]);
+    }
+
+    #[test]
+    fn an_expression_gives_a_number_or_the_fixed_one_counts() {
+        let cases = [
+            ("7", 7),
+            ("7u", 7),
+            ("2.0", 2),
+            ("2.1", 3),
+            ("0", 1),
+            ("-5", 1),
+            ("-1.0 / 0.0", 1),
+            ("1.0 / 0.0", 50),
+            ("51", 50),
+            ("9223372036854775807", 50),
+            ("0.0 / 0.0", 3),
+            ("int(request.headers['x-cost']) * 2", 18),
+            ("int(request.headers['x-none'])", 3),
+            ("request.headers['x-word']", 3),
+            ("int(request.headers['x-word'])", 3),
+            ("9223372036854775807 + int(request.headers['x-cost'])", 3),
+            ("request.path.matches('^/a+$') ? 20 : 10", 20),
+        ];
+        let fixture = Fixture::get("/aaa").field("X-Cost", "9").field("X-Word", "much");
+        for (text, expected) in cases {
+            let expression = Program::compile_number(text, &Environment::default());
+            let Ok(expression) = expression else {
+                assert_eq!(text, "request.headers['x-word']", "a text is no number: {expression:?}");
+                continue;
+            };
+            let cost = Cost { units: 3, expression: Some(expression), max: 50, ..Cost::default() };
+            assert_eq!(cost.of(&fixture.facts(), &mut Effects::default()), expected, "{text}");
+        }
+        for wrong in ["true", "'7'", "[7]", "request", "1 +", "nothing"] {
+            assert!(Program::compile_number(wrong, &Environment::default()).is_err(), "{wrong}");
+        }
     }
 
     #[test]

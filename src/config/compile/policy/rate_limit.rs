@@ -318,11 +318,15 @@ fn cost(compiler: &mut Compiler<'_>, spec: &CostSpec, least: u32) -> Cost {
         compiler.error(spec.units.location, format!("a request counts 1 to {max}"));
     }
     let value = spec.value.as_ref().and_then(|text| compiler.template(text, &[]));
+    let expression = spec.cel.as_ref().and_then(|text| compiler.number_expression(text));
+    if let (Some(_), Some(cel)) = (&spec.value, &spec.cel) {
+        compiler.error(cel.location, "`value` and `cel` exclude each other: one of them says what a request counts");
+    }
     let response_field = spec
         .response_header
         .as_ref()
         .and_then(|name| compiler.token(name, "field").then(|| name.value.to_ascii_lowercase().into_bytes().into()));
-    Cost { units: spec.units.value, value, response_field, max }
+    Cost { units: spec.units.value, value, expression, response_field, max }
 }
 
 fn delay(compiler: &mut Compiler<'_>, spec: &Spec, windows: &[Window]) -> Option<u32> {

@@ -176,8 +176,13 @@ table! {
         /// A text whose value is the number: `"{query.count}"`, `"{header.X-Cost}"`. Counts at least 1, and `units`
         /// where it is no number.
         value: Option<Located<String>> = None,
-        /// A header of the response that says it. Until then the request counts `units` or `value`. What it costs
-        /// beyond that is taken afterwards; where there is not so much, nobody of the key passes until it is paid.
+        /// An expression in CEL that gives the number, instead of `value`: `"1 + request.size / 65536"`. It is rounded
+        /// up. What is below 1 counts 1, and what is above `max` counts `max`. An expression that gives no number for a
+        /// request counts `units`.
+        cel: Option<Located<String>> = None,
+        /// A header of the response that says it. Until then the request counts `units`, `value` or `cel`. What it
+        /// costs beyond that is taken afterwards; where there is not so much, nobody of the key passes until it is
+        /// paid.
         response_header: Option<Located<String>> = None,
         /// No request counts more, whoever says it; without it, what a request may count at once.
         max: Option<Located<u32>> = None,
