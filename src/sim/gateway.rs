@@ -26,6 +26,7 @@ use crate::net::{Bell, BellWaiter, Net};
 #[cfg(test)]
 use crate::policy::directory::{Change, Consumer, Item};
 use crate::policy::directory::{Directory, Revision};
+use crate::policy::limit;
 use crate::policy::{Answer, Question};
 use crate::sim::common::Common;
 use crate::sim::grpc;
@@ -52,7 +53,12 @@ pub(super) struct Gateway {
     /// Wakes what passes messages between shards.
     middle: Bell,
     stopped: Cell<bool>,
+    /// Who leases tokens of limits that are counted in a database.
+    parent: RefCell<Option<Rc<Leaser>>>,
 }
+
+/// Hears what a shard says to the parent of a limit.
+type Leaser = dyn Fn(usize, &limit::Message);
 
 struct Shard {
     sim: Sim,
@@ -107,6 +113,7 @@ impl Gateway {
             directory: RefCell::default(),
             middle: middle.bell(),
             stopped: Cell::new(false),
+            parent: RefCell::default(),
         });
         let over = gateway.clone();
         gateway.sim.spawn(middle.run(Rc::new(move || over.stopped.get())));
@@ -159,8 +166,10 @@ impl Gateway {
             FromShard::Applied { revision } => shard.applied.set(revision),
             FromShard::Question(ticket, question) => self.send(number, ToShard::Answer(ticket, answer(&question))),
             FromShard::Usage(batch) => self.send(number, ToShard::UsageRecorded { sequence: batch.sequence }),
-            // Quotas of databases are simulated beside their parent (`policy::limit::parent`).
-            FromShard::Lease(_) => self.sim.fail("no plan here counts in a database".to_owned()),
+            FromShard::Lease(message) => match self.parent.borrow().clone() {
+                Some(hear) => hear(number, &message),
+                None => self.sim.fail("no plan here counts in a database".to_owned()),
+            },
             FromShard::Upstreams(_) | FromShard::Started { .. } | FromShard::Notice(_) => {}
         }
     }
@@ -291,6 +300,18 @@ impl Gateway {
             self.send((first + step) % self.shards.len(), ToShard::Change(change.clone()));
         }
         self.all(|shard| shard.applied.get() >= revision).await;
+    }
+
+    /// From now on this is the parent of limits that are counted in a database.
+    #[cfg(test)]
+    pub(super) fn lease_from(&self, parent: Rc<Leaser>) {
+        *self.parent.borrow_mut() = Some(parent);
+    }
+
+    /// The parent of a limit says something to a shard.
+    #[cfg(test)]
+    pub(super) fn grant(&self, shard: usize, message: limit::Message) {
+        self.send(shard, ToShard::Lease(message));
     }
 
     /// From now on each shard has at most so many connections.

@@ -30,6 +30,8 @@ mod mesh;
 mod message_io;
 mod mood;
 mod origin;
+#[cfg(test)]
+mod quotas;
 mod recognise;
 #[cfg(test)]
 mod refused;
