@@ -278,6 +278,10 @@ fn limit_words(limit: &LimitStatus) -> String {
         (limit.keys_given_up, "keys given up"),
     ];
     facts.extend(counts.iter().filter(|(count, _)| *count > 0).map(|(count, words)| format!("{count} {words}")));
+    for leases in &limit.leases {
+        let (of, taken, back) = (&leases.counted_in, leases.leased, leases.given_back);
+        facts.push(format!("{taken} leased of {of} by the {}, {back} given back", leases.window));
+    }
     format!("limit {}: {}", limit.name, facts.join(", "))
 }
 

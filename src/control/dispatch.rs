@@ -31,6 +31,8 @@ const FLUSH_AGAIN: Duration = Duration::from_millis(5);
 const SWEEP: Duration = Duration::from_secs(1);
 /// What `/readyz` says while the store fails: the gateway serves what it knows, and refuses writes.
 const STORE_DOWN: &str = "the store cannot be read or written";
+/// What it says while a database of quotas fails: `on_outage` of each limit says what happens to requests.
+const QUOTAS_AWAY: &str = "the database of quotas cannot be reached; the log says why";
 /// Most messages from shards that are handled in a row before other events.
 const SHARD_MESSAGES_MAX: usize = 1_024;
 
@@ -221,6 +223,7 @@ impl Plane {
         match self.state {
             State::Starting => Readiness::Not("starting"),
             State::Serving if self.registry.is_up() == Some(false) => Readiness::Degraded(STORE_DOWN),
+            State::Serving if self.quotas.is_away() => Readiness::Degraded(QUOTAS_AWAY),
             State::Serving => Readiness::Ready,
             State::Leaving { .. } | State::Draining { .. } | State::Ending { .. } | State::Ended { .. } => {
                 Readiness::Not("draining")

@@ -10,12 +10,12 @@ use crate::base::Tick;
 use crate::config::plan::Plan;
 use crate::control::events::Events;
 use crate::control::plane::Plane;
+use crate::control::quotas::counts::name;
 use crate::control::quotas::{Settled, Turn};
 use crate::link::ToShard;
 use crate::net::machine;
 use crate::policy::limit::parent::Replies;
 use crate::policy::limit::{Body, Message, ShardId};
-use crate::policy::rate_limit::Database;
 
 /// How often keys that are idle are looked for.
 const SWEEP: Duration = Duration::from_millis(500);
@@ -99,13 +99,6 @@ impl Plane {
 
     fn send_orders(&mut self) {
         let store = self.registry.store().ok();
-        self.quotas.send(store.as_deref());
-    }
-}
-
-fn name(database: Database) -> &'static str {
-    match database {
-        Database::Store => "store",
-        Database::Redis => "redis",
+        self.quotas.send(store.as_deref(), machine::now());
     }
 }

@@ -15,6 +15,7 @@ use crate::control::endpoints::UpstreamStates;
 use crate::control::exposition::{Exposition, Family, Kind, Label};
 use crate::control::probe::Target;
 use crate::control::process::Process;
+use crate::control::quotas::counts::{self, DatabaseShown, QuotaShown};
 use crate::control::tally::{RouteSums, Sums};
 use crate::control::usage::UsageShown;
 use crate::link::counters::LATENCY_BOUNDS_US;
@@ -34,6 +35,10 @@ pub(crate) struct Facts {
     pub store_up: Option<bool>,
     /// How usage stands on its way to the store; `None` where it is not counted.
     pub usage: Option<UsageShown>,
+    /// What limits did that are counted in a database.
+    pub quotas: Vec<QuotaShown>,
+    /// How their databases did.
+    pub databases: Vec<DatabaseShown>,
     /// Configurations taken into use, the first one included.
     pub reloads_done: u64,
     /// Configurations that were refused.
@@ -87,6 +92,7 @@ pub(crate) fn render(sums: &Sums, facts: &Facts, states: &UpstreamStates, proces
     for counter in LimitCounter::ALL {
         limit_counter(&mut out, *counter, sums);
     }
+    counts::expose(&mut out, &facts.quotas, &facts.databases);
     versions(&mut out, sums);
     certificates(&mut out, facts);
     endpoints(&mut out, facts);

@@ -22,6 +22,7 @@ use crate::control::metrics::{Facts, render};
 use crate::control::overrides::Override;
 use crate::control::plane::Plane;
 use crate::control::process::Process;
+use crate::control::quotas::counts::QuotaShown;
 use crate::control::status::{BreakerStatus, EndpointStatus, LimitStatus, ListenerStatus, Status, UpstreamStatus};
 use crate::control::tally::{LimitSums, Sums, UpstreamSums};
 use crate::link::{Counter, LimitCounter, RouteCounter, ToShard, UpstreamCounter};
@@ -87,7 +88,10 @@ impl Plane {
         let listed = self.discovery.all();
         let listed =
             listed.map(|(name, endpoints)| EndpointUpdate { upstream: name.clone(), endpoints: endpoints.clone() });
+        let (quotas, databases) = self.quotas.shown();
         let facts = Facts {
+            quotas,
+            databases,
             started_seconds: self.setup.started_seconds,
             generation,
             shards: self.shards.count(),
@@ -158,7 +162,7 @@ impl Snapshot {
         });
         let mut status = Status {
             upstreams: upstreams.collect(),
-            limits: sums.limits().map(|(name, sums)| limit_status(name, sums)).collect(),
+            limits: sums.limits().map(|(name, sums)| limit_status(name, sums, &self.facts.quotas)).collect(),
             reports_age_seconds: states.age.as_secs_f64(),
             shards_reported: states.shards,
             connections: sums.value(Counter::Connections),
@@ -235,7 +239,8 @@ fn conceal(status: &mut Status, hidden: &Hidden) {
     }
 }
 
-fn limit_status(name: &str, sums: &LimitSums) -> LimitStatus {
+fn limit_status(name: &str, sums: &LimitSums, quotas: &[QuotaShown]) -> LimitStatus {
+    let leases = quotas.iter().filter(|quota| *quota.policy == *name).map(|quota| quota.leases.clone());
     LimitStatus {
         name: name.to_owned(),
         keys_held: sums.value(LimitCounter::Held),
@@ -247,6 +252,7 @@ fn limit_status(name: &str, sums: &LimitSums) -> LimitStatus {
         waited: sums.value(LimitCounter::Waited),
         uncounted: sums.value(LimitCounter::Uncounted),
         keys_given_up: sums.value(LimitCounter::GivenUp),
+        leases: leases.collect(),
     }
 }
 

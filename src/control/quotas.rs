@@ -3,6 +3,7 @@
 //! Redis. Orders of all limits go together, one batch at a time for each database, so that one write to the disk serves
 //! all that waited for it.
 
+pub(super) mod counts;
 mod job;
 pub(super) mod redis;
 pub(super) mod table;
@@ -10,12 +11,14 @@ pub(super) mod table;
 use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::mpsc;
 use tokio::task::spawn_local;
 
 use crate::base::{Tick, Wall};
 use crate::config::plan::Plan;
+use crate::control::quotas::counts::{DatabaseShown, LeaseStatus, QuotaShown};
 pub(super) use crate::control::quotas::job::{Job, Settled};
 use crate::control::quotas::redis::Redis;
 use crate::control::resolve::SystemLookup;
@@ -49,6 +52,9 @@ struct Known {
     parent: Parent,
     name: Arc<str>,
     database: Database,
+    /// The name of its policy.
+    policy: Arc<str>,
+    leases: LeaseStatus,
 }
 
 /// What waits for a database.
@@ -58,6 +64,11 @@ struct Queue {
     busy: bool,
     /// The last batch failed.
     away: bool,
+    /// When the batch under way was sent.
+    sent: Tick,
+    outages: u64,
+    batches: u64,
+    took: Duration,
 }
 
 impl Quotas {
@@ -86,8 +97,10 @@ impl Quotas {
                 None => {
                     let most = (self.shards, quota.keys_max);
                     let parent = Parent::new((limit, quota.rate), quota.calendar, quota.kept.on_outage, most);
-                    let (name, database) = (quota.name.into(), quota.kept.database);
-                    self.known.insert(limit, Known { parent, name, database });
+                    let (name, database, policy) = (quota.name.into(), quota.kept.database, quota.policy);
+                    let (window, counted_in) = (quota.window.to_owned(), counts::name(database).to_owned());
+                    let leases = LeaseStatus { window, counted_in, ..LeaseStatus::default() };
+                    self.known.insert(limit, Known { parent, name, database, policy, leases });
                 }
             }
         }
@@ -105,10 +118,24 @@ impl Quotas {
         self.known.is_empty()
     }
 
+    /// Did a database that counts something fail to do what was last ordered?
+    pub(super) fn is_away(&self) -> bool {
+        let away = |database| match database {
+            Database::Store => self.store.away,
+            Database::Redis => self.in_redis.away,
+        };
+        self.known.values().any(|known| away(known.database))
+    }
+
     /// A message from a shard. False where nobody knows the limit.
     pub(super) fn receive(&mut self, shard: ShardId, message: &Message, time: (Tick, Wall), out: &mut Replies) -> bool {
         let Some(known) = self.known.get_mut(&message.limit) else { return false };
-        known.parent.receive(shard, message, time, out);
+        let Known { parent, leases, .. } = known;
+        leases.hear(parent, message, time);
+        let mut said = Replies::new();
+        parent.receive(shard, message, time, &mut said);
+        leases.tell(&said);
+        out.append(&mut said);
         collect(known, &mut self.store, &mut self.in_redis);
         true
     }
@@ -118,7 +145,11 @@ impl Quotas {
         let Settled { database, outcomes, fault } = settled;
         for (job, outcome) in outcomes {
             if let Some(known) = self.known.get_mut(&job.limit) {
-                known.parent.settle(&job.order, outcome, time, out);
+                known.leases.settle(&job, outcome);
+                let mut said = Replies::new();
+                known.parent.settle(&job.order, outcome, time, &mut said);
+                known.leases.tell(&said);
+                out.append(&mut said);
                 collect(known, &mut self.store, &mut self.in_redis);
             }
         }
@@ -127,6 +158,9 @@ impl Quotas {
             Database::Redis => &mut self.in_redis,
         };
         queue.busy = false;
+        queue.batches += 1;
+        queue.took += time.0.since(queue.sent);
+        queue.outages += u64::from(fault.is_some() && !queue.away);
         let was = std::mem::replace(&mut queue.away, fault.is_some());
         match (was, fault) {
             (false, Some(fault)) => Some(Turn::Away(database, fault)),
@@ -176,8 +210,8 @@ impl Quotas {
     }
 
     /// Sends what waits, one batch at a time. `store` is none where there is no store, or it failed.
-    pub(super) fn send(&mut self, store: Option<&Store>) {
-        if let Some(jobs) = self.store.next() {
+    pub(super) fn send(&mut self, store: Option<&Store>, now: Tick) {
+        if let Some(jobs) = self.store.next(now) {
             let settled = self.settled.clone();
             let Some(store) = store else {
                 let failed = Settled::failed(Database::Store, jobs, "there is no store".to_owned());
@@ -198,7 +232,7 @@ impl Quotas {
                 let _ = settled.send(settled_as).await;
             });
         }
-        if let Some(jobs) = self.in_redis.next() {
+        if let Some(jobs) = self.in_redis.next(now) {
             let refused = match &self.redis {
                 Some(redis) => redis.send(jobs),
                 None => Some(jobs),
@@ -233,6 +267,20 @@ impl Quotas {
         for queue in [&mut self.store, &mut self.in_redis] {
             queue.waiting.retain(|job| job.limit != limit || job.order.key != key);
         }
+    }
+
+    /// What all of them did since the start, in the order of their names, and how their databases did.
+    pub(super) fn shown(&self) -> (Vec<QuotaShown>, Vec<DatabaseShown>) {
+        let shown = |known: &Known| QuotaShown { policy: Arc::clone(&known.policy), leases: known.leases.clone() };
+        let mut quotas: Vec<QuotaShown> = self.known.values().map(shown).collect();
+        quotas.sort_by(|one, other| (&one.policy, &one.leases.window).cmp(&(&other.policy, &other.leases.window)));
+        let databases = [(Database::Store, &self.store), (Database::Redis, &self.in_redis)];
+        let used = |database: Database| self.known.values().any(|known| known.database == database);
+        let databases = databases.into_iter().filter(|(database, _)| used(*database)).map(|(database, queue)| {
+            let Queue { away, outages, batches, took, .. } = *queue;
+            DatabaseShown { name: counts::name(database), up: !away, outages, batches, took }
+        });
+        (quotas, databases.collect())
     }
 
     /// The server that gateways count in, where there is one.
@@ -270,11 +318,11 @@ pub(super) struct Place {
 
 impl Queue {
     /// The next batch, where the one before is done.
-    fn next(&mut self) -> Option<Vec<Job>> {
+    fn next(&mut self, now: Tick) -> Option<Vec<Job>> {
         if self.busy || self.waiting.is_empty() {
             return None;
         }
-        self.busy = true;
+        (self.busy, self.sent) = (true, now);
         let count = self.waiting.len().min(BATCH_MAX);
         Some(self.waiting.drain(..count).collect())
     }

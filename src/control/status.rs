@@ -6,6 +6,8 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::control::quotas::counts::LeaseStatus;
+
 /// The whole document.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct Status {
@@ -84,6 +86,8 @@ pub(crate) struct LimitStatus {
     pub uncounted: u64,
     /// Keys that were forgotten before they were full again.
     pub keys_given_up: u64,
+    /// Its windows that are counted in a database.
+    pub leases: Vec<LeaseStatus>,
 }
 
 /// One listener.

@@ -18,6 +18,7 @@ use crate::control::discovery::EndpointUpdate;
 use crate::control::endpoints::UpstreamStates;
 use crate::control::exposition::strict;
 use crate::control::process::Process;
+use crate::control::quotas::counts::{DatabaseShown, QuotaShown};
 use crate::control::tally::{CounterSet, Names, Tally};
 use crate::control::upstreams::Known;
 use crate::link::UpstreamReport;
@@ -50,6 +51,8 @@ fn page() -> String {
         }],
         store_up: Some(true),
         usage: Some(Default::default()),
+        quotas: vec![QuotaShown { policy: "limit".into(), ..QuotaShown::default() }],
+        databases: vec![DatabaseShown { name: "store", up: true, outages: 0, batches: 0, took: Duration::ZERO }],
         ..Facts::default()
     };
     let plan = ClusterPlan {

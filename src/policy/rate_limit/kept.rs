@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Limits that are counted in a database: their quotas outlive the process, or hold for several gateways together.
 
+use std::sync::Arc;
+
 use crate::policy::limit::LimitId;
 use crate::policy::limit::calendar::Calendar;
 use crate::policy::limit::gcra::Rate;
@@ -29,6 +31,10 @@ pub enum Database {
 pub struct Quota {
     /// Which limit of the process.
     pub limit: LimitId,
+    /// The policy that it is of.
+    pub policy: Arc<str>,
+    /// The unit of time of its window.
+    pub window: &'static str,
     /// What it is called in the database: the same in every process that counts the same things in the same windows.
     pub name: String,
     /// How much.

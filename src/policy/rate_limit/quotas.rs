@@ -16,6 +16,9 @@ impl Plan {
             Some(Quota {
                 limit: first.of_window(at),
                 // tidy(hot): once for a plan, by the control plane.
+                policy: std::sync::Arc::clone(&self.name),
+                window: unit,
+                // tidy(hot): once for a plan, by the control plane.
                 name: format!("{}/{}{scope}/{unit}/{zone}", self.name, self.key.written),
                 rate: window.rate,
                 calendar,
