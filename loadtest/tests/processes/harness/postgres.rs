@@ -2,7 +2,7 @@
 //! A server of PostgreSQL on a port and in a folder of its own, with one login that has a password.
 
 use std::fs;
-use std::os::unix::fs::chown;
+use std::os::unix::fs::{PermissionsExt, chown};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
@@ -10,6 +10,7 @@ use std::process::{Child, Command};
 use loadtest::socket::Reserved;
 use tempfile::TempDir;
 
+use super::certificates::Pair;
 use super::gateway::signal;
 use super::tool::{Output, reserved};
 use super::{run, wait_for};
@@ -24,6 +25,7 @@ pub struct Postgres {
     folder: TempDir,
     child: Option<Child>,
     port: u16,
+    tls: bool,
     _reserved: Reserved,
 }
 
@@ -38,7 +40,8 @@ impl Postgres {
             }
         }
         let reserved = reserved();
-        let mut postgres = Postgres { folder, child: None, port: reserved.address().port(), _reserved: reserved };
+        let mut postgres =
+            Postgres { folder, child: None, port: reserved.address().port(), tls: false, _reserved: reserved };
         let password = postgres.folder.path().join("password");
         let made = postgres
             .command("initdb")
@@ -51,12 +54,31 @@ impl Postgres {
         postgres
     }
 
+    /// Starts it again, from now on with TLS and this certificate.
+    pub fn secure(&mut self, certificate: &Pair) {
+        self.end();
+        certificate.write(self.folder.path(), "server");
+        let key = self.folder.path().join("server.key");
+        fs::set_permissions(&key, fs::Permissions::from_mode(0o600)).expect("our file");
+        if let Some((user, group)) = owner() {
+            ["server.key", "server.pem"].map(|name| self.folder.path().join(name)).iter().for_each(|path| {
+                chown(path, Some(user), Some(group)).expect("we are root");
+            });
+        }
+        self.tls = true;
+        self.begin();
+    }
+
     /// Starts it, after it was ended.
     pub fn begin(&mut self) {
         let folder = self.folder.path().display().to_string();
         let mut command = self.command("postgres");
         command.args(["-c", "listen_addresses=127.0.0.1", "-c", "max_connections=20"]);
         command.args(["-p", &self.port.to_string(), "-k", &folder]);
+        if self.tls {
+            command.args(["-c", "ssl=on", "-c", &format!("ssl_cert_file={folder}/server.pem")]);
+            command.args(["-c", &format!("ssl_key_file={folder}/server.key")]);
+        }
         let said = |name: &str| fs::File::create(self.folder.path().join(name)).expect("a file in our folder");
         self.child = Some(command.stdout(said("stdout")).stderr(said("stderr")).spawn().expect("postgres runs"));
         wait_for("PostgreSQL", || (self.ask("SELECT 1").code == 0).then_some(()));
@@ -85,6 +107,12 @@ impl Postgres {
     /// The URL of its database, with another word in the place of the password.
     pub fn url(&self, password: &str) -> String {
         format!("postgres://{USER}:{password}@127.0.0.1:{}/postgres", self.port)
+    }
+
+    /// The URL of its database on a host of this name, with TLS and authorities in a file.
+    pub fn url_with_tls(&self, host: &str, authorities: &str) -> String {
+        let file = authorities.replace('/', "%2F");
+        format!("postgres://{USER}:p%40ss-0123456789@{host}:{}/postgres?sslmode=require&sslrootcert={file}", self.port)
     }
 
     /// The URL of its database without a password.

@@ -11,6 +11,7 @@ use std::time::Duration;
 use loadtest::socket::Reserved;
 use tempfile::TempDir;
 
+use crate::harness::certificates::{Authority, Pair};
 use crate::harness::gateway::WEB;
 use crate::harness::{Client, Gateway, Setup, tool, wait_for};
 
@@ -139,13 +140,26 @@ struct Redis {
     _reserved: Reserved,
     folder: TempDir,
     process: Option<Child>,
+    /// It speaks TLS with `server.pem` in its folder.
+    tls: bool,
 }
 
 impl Redis {
     fn start() -> Redis {
+        Redis::with(None)
+    }
+
+    fn start_tls(certificate: &Pair) -> Redis {
+        Redis::with(Some(certificate))
+    }
+
+    fn with(certificate: Option<&Pair>) -> Redis {
         let reserved = tool::reserved();
         let (address, folder) = (reserved.address(), TempDir::new().expect("a folder"));
-        let mut redis = Redis { address, _reserved: reserved, folder, process: None };
+        let mut redis = Redis { address, _reserved: reserved, folder, process: None, tls: certificate.is_some() };
+        if let Some(certificate) = certificate {
+            certificate.write(redis.folder.path(), "server");
+        }
         redis.begin();
         redis
     }
@@ -153,7 +167,17 @@ impl Redis {
     fn begin(&mut self) {
         let port = self.address.port().to_string();
         let mut command = Command::new("redis-server");
-        command.args(["--port", &port, "--bind", "127.0.0.1", "--save", "", "--requirepass", "secret", "--dir"]);
+        command.args(if self.tls {
+            ["--port", "0", "--tls-port", &port]
+        } else {
+            ["--port", &port, "--tls-port", "0"]
+        });
+        if self.tls {
+            let file = |name: &str| self.folder.path().join(name);
+            command.arg("--tls-cert-file").arg(file("server.pem")).arg("--tls-key-file").arg(file("server.key"));
+            command.args(["--tls-auth-clients", "no"]);
+        }
+        command.args(["--bind", "127.0.0.1", "--save", "", "--requirepass", "secret", "--dir"]);
         command.arg(self.folder.path()).stdout(Stdio::null()).stderr(Stdio::null());
         self.process = Some(command.spawn().expect("redis-server starts"));
         let address = self.address;
@@ -221,4 +245,74 @@ fn while_redis_is_away_each_gateway_does_as_it_was_told_and_no_burst_follows() {
     println!("{before}, {rest}, {local}, {after}");
     // What the first of them leased before the others told what they have had.
     assert!(all <= QUOTA + QUOTA / 100, "{all} of {QUOTA}");
+}
+
+/// A gateway that counts in a Redis over TLS, under this name, and trusts this authority.
+fn over_tls(redis: &Redis, host: &str, authority: &Authority) -> Gateway {
+    let port = redis.address.port();
+    let section = format!("[redis]\nurl = \"rediss://{host}:{port}\"\npassword = \"secret\"\nca = \"ca.pem\"\n");
+    Setup::new(format!(
+        "{WEB}\n{section}\n[policy.all]\nrate_limit = {{ windows = [\"100/month\"], key = \"header:X-Key\", counted_in = \
+         \"redis\" }}\n[[route]]\nanswer = {{ body = \"in\" }}\npolicies = [\"all\"]\n"
+    ))
+    .file("ca.pem", &authority.pem)
+    .shards(2)
+    .log("")
+    .start()
+}
+
+#[test]
+fn over_tls_a_redis_is_believed_by_its_authority_and_its_name_alone() {
+    let (authority, stranger) = (Authority::new("ours"), Authority::new("stranger"));
+    let redis = Redis::start_tls(&authority.sign(&["localhost"]));
+    let good = over_tls(&redis, "localhost", &authority);
+    assert_eq!(use_up(good.here(), 2, "k", 1_000), (100, Vec::new()));
+    assert_eq!(good.admin_get("/readyz").expect("it lives").text(), "ready\n");
+    assert!(good.metrics().contains("turnpike_quota_database_up{database=\"redis\"} 1"), "{}", good.metrics());
+    for (host, trusted, words) in
+        [("localhost", &stranger, "UnknownIssuer"), ("127.0.0.1", &authority, "not valid for name")]
+    {
+        let gateway = over_tls(&redis, host, trusted);
+        assert_eq!(ask(&mut gateway.client(), "k"), 503, "{host}");
+        let ready = gateway.admin_get("/readyz").expect("it lives");
+        assert_eq!(ready.status, 200);
+        assert!(ready.text().contains("the database of quotas cannot be reached"), "{}", ready.text());
+        let said = gateway.said();
+        let line = said.lines().find(|line| line.contains("nothing can be leased")).expect("the log says it");
+        println!("{host}: {line}");
+        assert!(line.contains("certificate") && line.contains(words), "{host}: {line}");
+        assert!(gateway.metrics().contains("turnpike_quota_outages_total{database=\"redis\"} 1"), "{host}");
+    }
+    // A server without TLS, or one to which nobody speaks TLS.
+    let plain = Redis::start();
+    let gateway = over_tls(&plain, "localhost", &authority);
+    assert_eq!(ask(&mut gateway.client(), "k"), 503);
+    assert!(gateway.said().contains("nothing can be leased"), "{}", gateway.said());
+}
+
+#[test]
+fn what_quotas_lease_and_grant_is_counted_by_limit() {
+    let folder = TempDir::new().expect("a folder");
+    let gateway = in_store(folder.path());
+    assert_eq!(use_up(gateway.here(), 2, "k", 500).0, 500);
+    let value = |name: &str| -> u64 {
+        let labels = "{policy=\"all\",window=\"month\",database=\"store\"} ";
+        let start = format!("turnpike_quota_{name}{labels}");
+        let metrics = gateway.metrics();
+        let found = metrics.lines().find_map(|line| line.strip_prefix(&start)).unwrap_or_else(|| panic!("{metrics}"));
+        found.parse().expect("a number")
+    };
+    let (leased, granted) = (value("leased_total"), value("granted_total"));
+    let percent = u64::from(QUOTA) / 100;
+    assert!((500..=500 + percent).contains(&leased), "{leased} leased");
+    assert!((500..=leased).contains(&granted), "{granted} granted of {leased}");
+    let metrics = gateway.metrics();
+    assert!(metrics.contains("turnpike_quota_database_up{database=\"store\"} 1"), "{metrics}");
+    assert!(metrics.contains("turnpike_quota_outages_total{database=\"store\"} 0"), "{metrics}");
+    let status = gateway.status();
+    let lease = &status["limits"][0]["leases"][0];
+    assert_eq!((lease["window"].as_str(), lease["leased"].as_u64()), (Some("month"), Some(leased)), "{status}");
+    // What is not used comes back when the key is idle.
+    let is_back = || value("returned_total") > 0 && value("leased_total") - value("given_back_total") == 500;
+    wait_for("it to come back", || is_back().then_some(()));
 }

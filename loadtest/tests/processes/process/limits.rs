@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Rate limits over the admin API and on the command line: who may look at a key and reset it, what is refused, and that a
-//! reset holds for the next request on every thread.
+//! Rate limits over the admin API and on the command line: who may look at a key and reset it, what is refused, and
+//! that a reset holds for the next request on every thread.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -137,8 +137,7 @@ fn what_names_no_key_of_a_limit_is_refused_with_its_place() {
         let (status, problem) = ask(&gateway, "operator", &[], &format!("/limits/{limit}/key?key={list}{route}"));
         assert_eq!((status, &problem["parameter"]), (400, &json!("key")), "{limit} {key}: {problem}");
     }
-    for (body, pointer) in
-        [(json!({}), ""), (json!({ "key": "a" }), "/key"), (json!({ "key": [], "kez": 1 }), "/kez")]
+    for (body, pointer) in [(json!({}), ""), (json!({ "key": "a" }), "/key"), (json!({ "key": [], "kez": 1 }), "/kez")]
     {
         let (status, problem) = reset(&gateway, "operator", "daily", &body);
         assert_eq!((status, &problem["errors"][0]["pointer"]), (422, &json!(pointer)), "{body}: {problem}");

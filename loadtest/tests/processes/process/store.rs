@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
+use crate::harness::certificates::Authority;
 use crate::harness::gateway::{WEB, binary};
 use crate::harness::postgres::Postgres;
 use crate::harness::{Client, Gateway, Setup, run, wait_for};
@@ -218,6 +219,40 @@ fn a_database_is_told_by_a_url_that_shows_no_password() {
     postgres.sql("UPDATE turnpike.store_version SET version = 99");
     let newer = ask(&["check", &url]);
     assert!(newer.code == 1 && newer.all().contains("version 99"), "{}", newer.all());
+}
+
+#[test]
+fn over_tls_a_database_is_believed_by_its_authority_and_its_name_alone() {
+    let (authority, stranger) = (Authority::new("ours"), Authority::new("stranger"));
+    let mut postgres = Postgres::start();
+    postgres.secure(&authority.sign(&["localhost"]));
+    let folder = tempfile::TempDir::new().expect("a folder");
+    let write = |name: &str, pem: &str| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, pem).expect("written");
+        path.display().to_string()
+    };
+    let (ours, theirs) = (write("ours.pem", &authority.pem), write("theirs.pem", &stranger.pem));
+    let over = |host: &str, file: &str| setup(&format!("url = \"{}\"", postgres.url_with_tls(host, file))).start();
+    let good = over("localhost", &ours);
+    assert_eq!(send(&good, "PUT", "/consumers/acme", &json!({})).0, 201);
+    let key = new_key(&good, "acme");
+    assert_eq!(with_key(&good, text(&key, "key")), 200);
+    let secured = "SELECT count(*) > 0 FROM pg_stat_ssl JOIN pg_stat_activity USING (pid) WHERE ssl AND application_name = \
+                   'turnpike'";
+    assert_eq!(postgres.sql(secured), "t", "the gateway's own connection is secured");
+    for (host, file, words) in [("localhost", &theirs, "UnknownIssuer"), ("127.0.0.1", &ours, "not valid for name")] {
+        let gateway = over(host, file);
+        assert_eq!(with_key(&gateway, "filed-key-0123456789"), 200, "what the configuration declares is served");
+        assert_eq!(send(&gateway, "PUT", "/consumers/late", &json!({})).0, 503);
+        let ready = gateway.admin_get("/readyz").expect("it lives");
+        assert!(ready.text().contains("the store cannot be read or written"), "{}", ready.text());
+        wait_for("the log to say it", || gateway.said().contains("certificate").then_some(()));
+        let said = gateway.said();
+        let line = said.lines().find(|line| line.contains("certificate")).expect("a line");
+        println!("{host}: {line}");
+        assert!(line.contains(words) && !said.contains("p@ss"), "{host}: {line}");
+    }
 }
 
 #[test]
