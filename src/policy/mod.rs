@@ -6,6 +6,7 @@
 //! and then `resume`. Nothing here reads a clock, waits, or knows a connection. Phases are fixed (`Phase`); within a
 //! phase the order is the user's. `kinds` has the list of all kinds, `kind` what each of them implements.
 
+mod awaited;
 pub(crate) mod country;
 pub(crate) mod decision;
 pub(crate) mod directory;

@@ -1,39 +1,33 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Steps of logins that one shard has asked the control plane to take, and what came of them.
 
-use std::collections::{HashMap, VecDeque};
-
-use ahash::RandomState;
-
 use crate::base::Tick;
 use crate::base::limits::LOGIN_STEPS_MAX;
+use crate::policy::awaited::Awaited;
 use crate::policy::login::LoginStep;
 use crate::policy::question::{Answer, Question, SourceId};
 
 /// Steps that are under way, `LOGIN_STEPS_MAX` at most.
-#[derive(Debug, Default)]
-pub(super) struct Steps {
-    asked: HashMap<u64, Asked, RandomState>,
-    outbox: VecDeque<(u64, Question)>,
-    numbered: u64,
-}
-
 #[derive(Debug)]
-struct Asked {
-    /// Nobody waits for it after that.
-    until: Tick,
-    answer: Option<Answer>,
+pub(super) struct Steps {
+    awaited: Awaited,
+    numbered: u64,
 }
 
 /// Set in keys of sessions, so that they are never those of other steps.
 const SESSION: u64 = 1 << 63;
 
+impl Default for Steps {
+    fn default() -> Steps {
+        Steps { awaited: Awaited::new(LOGIN_STEPS_MAX), numbered: 0 }
+    }
+}
+
 impl Steps {
     /// Asks for a step of one request alone; gives the key of its answer. `None` where too many are under way.
-    pub(super) fn ask(&mut self, source: SourceId, step: LoginStep, (now, until): (Tick, Tick)) -> Option<u64> {
+    pub(super) fn ask(&mut self, source: SourceId, step: LoginStep, times: (Tick, Tick)) -> Option<u64> {
         self.numbered += 1;
-        let key = self.numbered & !SESSION;
-        self.send(key, Question::Login(source, Box::new(step)), (now, until))
+        self.awaited.ask(self.numbered & !SESSION, Question::Login(source, Box::new(step)), times)
     }
 
     /// Asks for the renewal of a session. Whoever asks while an answer is awaited waits for the same.
@@ -44,45 +38,31 @@ impl Steps {
         (now, until): (Tick, Tick),
     ) -> Option<u64> {
         let key = session | SESSION;
-        if self.asked.get(&key).is_some_and(|asked| now < asked.until) {
+        if self.awaited.has(key, now) {
             return Some(key);
         }
         let step = LoginStep::Renew { sealed: sealed.into() };
-        self.send(key, Question::Login(source, Box::new(step)), (now, until))
+        self.awaited.ask(key, Question::Login(source, Box::new(step)), (now, until))
     }
 
     /// What came of the renewal of a session.
     pub(super) fn renewed(&self, session: u64, now: Tick) -> Option<&Answer> {
-        self.asked.get(&(session | SESSION)).filter(|asked| now < asked.until)?.answer.as_ref()
+        self.awaited.answer(session | SESSION, now)
     }
 
     /// What came of a step that only one request waits for.
     pub(super) fn take(&mut self, key: u64) -> Option<Answer> {
-        self.asked.remove(&key)?.answer
+        self.awaited.take(key)
     }
 
     /// The next question that is to be sent.
     pub(super) fn next_question(&mut self) -> Option<(u64, Question)> {
-        self.outbox.pop_front()
+        self.awaited.next_question()
     }
 
-    /// Takes an answer. Nobody waits for one that was not asked for.
+    /// Takes an answer.
     pub(super) fn receive(&mut self, key: u64, answer: Answer) {
-        if let Some(asked) = self.asked.get_mut(&key) {
-            asked.answer = Some(answer);
-        }
-    }
-
-    fn send(&mut self, key: u64, question: Question, (now, until): (Tick, Tick)) -> Option<u64> {
-        if self.asked.len() >= LOGIN_STEPS_MAX {
-            self.asked.retain(|_, asked| now < asked.until);
-            if self.asked.len() >= LOGIN_STEPS_MAX {
-                return None;
-            }
-        }
-        self.asked.insert(key, Asked { until, answer: None });
-        self.outbox.push_back((key, question));
-        Some(key)
+        self.awaited.receive(key, answer);
     }
 }
 
