@@ -147,8 +147,8 @@ pub(crate) const NONCES_MAX: usize = 1 << 20;
 pub(crate) const VERDICTS_MAX: usize = 16_384;
 /// Passwords of one policy and shard that are being checked; above it 503.
 pub(crate) const PASSWORD_QUESTIONS_MAX: usize = 256;
-/// Passwords that wait in the control plane for a thread, from all shards; above it 503.
-pub(crate) const PASSWORDS_WAITING_MAX: usize = 1_024;
+/// Passwords and tokens that wait in the control plane for a thread, from all shards; above it 503.
+pub(crate) const COMPUTATIONS_WAITING_MAX: usize = 1_024;
 /// Addresses whose names are asked of DNS at a time, for all shards; above it the answer is that nobody knows.
 pub(crate) const ADDRESSES_MAX: usize = 64;
 /// Addresses of one policy and shard whose names are being asked for; above it nobody knows them.
@@ -295,6 +295,10 @@ pub(crate) const SESSIONS_RENEWED_MAX: usize = 16_384;
 /// Sessions, subjects and sessions of issuers that are known as revoked. Above it the older half becomes a line in
 /// time: whoever signed in before has to do so again.
 pub(crate) const REVOCATIONS_MAX: usize = 65_536;
+/// Bytes of the form that asks for a token; more gets 413.
+pub(crate) const TOKEN_FORM_BYTES_MAX: u64 = 16 * 1024;
+/// Tokens of one policy and shard that are being signed; above it 503.
+pub(crate) const TOKENS_SIGNED_MAX: usize = 1_024;
 /// Bytes of the form that brings a logout token; more gets 413.
 pub(crate) const LOGOUT_FORM_BYTES_MAX: u64 = 32 * 1024;
 /// Fields of a form or a query of OAuth 2.0; one with more is refused.

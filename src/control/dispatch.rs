@@ -312,7 +312,7 @@ impl Plane {
     pub(super) fn asked(&mut self, shard: usize, ticket: Ticket, question: Question) {
         let asker = (shard, ticket);
         let answer = match question {
-            Question::Password(_) | Question::Nonce(_) | Question::Address(_) => {
+            Question::Password(_) | Question::Nonce(_) | Question::Address(_) | Question::Sign(_) => {
                 self.questions.ask(asker, question, machine::now())
             }
             Question::Keys(_) | Question::Token(_) | Question::Login(..) => self.sources.ask(asker, question),

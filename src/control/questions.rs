@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Answers what policies on shards ask (`policy::question`). Passwords are checked away from the control plane's
-//! thread, on blocking threads, a few at a time; `PASSWORDS_WAITING_MAX` wait for one, in order, and above it a
-//! question is answered with `Busy` at once. Names of addresses are asked of DNS, `ADDRESSES_MAX` at a time; above it
-//! the answer is `Busy` as well.
+//! Answers what policies on shards ask (`policy::question`). Passwords are checked and tokens signed away from the
+//! control plane's thread, on blocking threads, a few at a time; `COMPUTATIONS_WAITING_MAX` wait for one, in order, and
+//! above it a question is answered with `Busy` at once. Names of addresses are asked of DNS, `ADDRESSES_MAX` at a time;
+//! above it the answer is `Busy` as well.
 
 use std::collections::VecDeque;
 use std::rc::Rc;
@@ -11,11 +11,12 @@ use tokio::sync::mpsc;
 use tokio::task::{spawn_blocking, spawn_local};
 
 use crate::base::Tick;
-use crate::base::limits::{ADDRESSES_MAX, COMPUTE_MAX, PASSWORDS_WAITING_MAX};
+use crate::base::limits::{ADDRESSES_MAX, COMPUTATIONS_WAITING_MAX, COMPUTE_MAX};
 use crate::control::names;
+use crate::control::random::random;
 use crate::control::resolve::SystemLookup;
 use crate::net::machine;
-use crate::policy::question::PasswordQuestion;
+use crate::policy::question::{PasswordQuestion, SignQuestion};
 use crate::policy::used_nonces::UsedNonces;
 use crate::policy::{Answer, Question, Ticket};
 
@@ -37,11 +38,27 @@ pub(super) struct Questions {
     answers: mpsc::Sender<Answered>,
     threads: usize,
     running: usize,
-    waiting: VecDeque<(Asker, PasswordQuestion)>,
+    waiting: VecDeque<(Asker, Computation)>,
     nonces: UsedNonces,
     lookup: Rc<SystemLookup>,
     /// Addresses whose names are being asked for.
     addresses: usize,
+}
+
+/// What takes long.
+#[derive(Debug)]
+enum Computation {
+    Check(PasswordQuestion),
+    Sign(SignQuestion),
+}
+
+impl Computation {
+    fn run(self) -> Answer {
+        match self {
+            Computation::Check(question) => Answer::Password(question.hash.verify(&question.password)),
+            Computation::Sign(question) => random().map_or(Answer::Signed(None), |id| question.answer(id)),
+        }
+    }
 }
 
 impl Questions {
@@ -55,12 +72,8 @@ impl Questions {
     /// Takes a question; the answer comes as an event. Where it cannot be taken, this is the answer.
     pub(super) fn ask(&mut self, asker: Asker, question: Question, now: Tick) -> Option<Answer> {
         match question {
-            Question::Password(question) if self.waiting.len() < PASSWORDS_WAITING_MAX => {
-                self.waiting.push_back((asker, question));
-                self.begin();
-                None
-            }
-            Question::Password(_) => Some(Answer::Busy),
+            Question::Password(question) => self.compute(asker, Computation::Check(question)),
+            Question::Sign(question) => self.compute(asker, Computation::Sign(question)),
             // `sources` answers these.
             Question::Keys(_) | Question::Token(_) | Question::Login(..) => Some(Answer::Unavailable),
             Question::Address(_) if self.addresses >= ADDRESSES_MAX => Some(Answer::Busy),
@@ -81,10 +94,19 @@ impl Questions {
         }
     }
 
-    /// An answer was taken. Of a password: the next one's turn.
+    fn compute(&mut self, asker: Asker, computation: Computation) -> Option<Answer> {
+        if self.waiting.len() >= COMPUTATIONS_WAITING_MAX {
+            return Some(Answer::Busy);
+        }
+        self.waiting.push_back((asker, computation));
+        self.begin();
+        None
+    }
+
+    /// An answer was taken. Of a computation: the next one's turn.
     pub(super) fn ended(&mut self, answer: &Answer) {
         match answer {
-            Answer::Password(_) => {
+            Answer::Password(_) | Answer::Signed(_) => {
                 self.running -= 1;
                 self.begin();
             }
@@ -96,12 +118,12 @@ impl Questions {
 
     fn begin(&mut self) {
         while self.running < self.threads
-            && let Some((asker, question)) = self.waiting.pop_front()
+            && let Some((asker, computation)) = self.waiting.pop_front()
         {
             self.running += 1;
             let answers = self.answers.clone();
             spawn_blocking(move || {
-                let answer = Answer::Password(question.hash.verify(&question.password));
+                let answer = computation.run();
                 // The control plane is gone where nobody takes it.
                 let _ = answers.blocking_send(Answered { asker, answer });
             });
@@ -125,7 +147,7 @@ mod tests {
     async fn all_are_answered_and_what_is_too_much_is_busy() {
         let (answers, mut answered) = mpsc::channel(4);
         let mut questions = Questions::new(answers);
-        let room = questions.threads + PASSWORDS_WAITING_MAX;
+        let room = questions.threads + COMPUTATIONS_WAITING_MAX;
         let mut busy = 0;
         for key in 0..room as u64 + 3 {
             let password = if key % 2 == 0 { "password" } else { "other" };

@@ -129,7 +129,9 @@ impl Sources {
             Question::Token(question) => (question.source, Asked::Token(question.token)),
             Question::Login(source, step) => (source, Asked::Login(step)),
             // `questions` answers these.
-            Question::Password(_) | Question::Nonce(_) | Question::Address(_) => return Some(Answer::Unavailable),
+            Question::Password(_) | Question::Nonce(_) | Question::Address(_) | Question::Sign(_) => {
+                return Some(Answer::Unavailable);
+            }
         };
         // A plan that is not in use any more may have had it.
         let Some(running) = self.running.get(&source) else { return Some(Answer::Unavailable) };

@@ -101,8 +101,7 @@ impl Users {
     pub fn new(mut list: Vec<User>) -> Users {
         list.sort_by(|one, other| one.name.cmp(&other.name));
         list.dedup_by(|later, first| later.name == first.name);
-        let nobody = PasswordHash::parse(NOBODY).expect("a test parses it");
-        Users { list: list.into(), choose: RandomState::new(), nobody: Arc::new(nobody) }
+        Users { list: list.into(), choose: RandomState::new(), nobody: Arc::new(PasswordHash::of_nobody()) }
     }
 
     fn find(&self, name: &[u8]) -> Option<&User> {
@@ -118,9 +117,6 @@ impl Users {
         self.list.get(at as usize).map_or(&self.nobody, |user| &user.hash)
     }
 }
-
-/// The hash of a random password that nobody knows, as costly as what `htpasswd -B` and most frameworks make.
-const NOBODY: &str = "$2y$10$kV8uQ2nD4sW6yB0eH3jLpOT7i7nfwalIA8/BYVVzIodkJbPnrE6K2";
 
 /// What a shard keeps.
 #[derive(Debug)]
@@ -287,13 +283,10 @@ impl Plan {
     fn hash_of(&self, held: &Held<'_>, name: &[u8]) -> Arc<PasswordHash> {
         let own = match held {
             Held::Own(user) => &user.hash,
-            Held::Stored(credential) => {
-                let text = std::str::from_utf8(&credential.secret).ok();
-                match text.and_then(|text| PasswordHash::parse(text).ok()) {
-                    Some(hash) => return Arc::from(hash),
-                    None => self.users.stand_in(name),
-                }
-            }
+            Held::Stored(credential) => match PasswordHash::of_stored(&credential.secret) {
+                Some(hash) => return Arc::from(hash),
+                None => self.users.stand_in(name),
+            },
             Held::Nobody => self.users.stand_in(name),
         };
         // tidy(hot): only where no verdict is remembered.
@@ -373,7 +366,7 @@ fn busy<'p>(effects: &mut Effects) -> Decision<'p> {
 }
 
 /// The base64 behind the scheme's name, which is compared without case (RFC 9110 section 11.1).
-fn credentials(value: &[u8]) -> Option<&[u8]> {
+pub(super) fn credentials(value: &[u8]) -> Option<&[u8]> {
     let (scheme, rest) = value.split_at_checked(5)?;
     if !scheme.eq_ignore_ascii_case(b"basic") {
         return None;

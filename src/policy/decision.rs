@@ -56,8 +56,9 @@ pub enum LocalBody<'p> {
     Problem(Problem<'p>),
     /// The same as a page for a person.
     Page(Problem<'p>),
-    /// What the subrequest brought (`Subrequest::kept`), whose type is among the fields.
-    Fetched,
+    /// `Subrequest::kept`, whose type is among the fields: what a subrequest brought, or what the policy has written
+    /// there.
+    Kept,
 }
 
 /// An RFC 9457 problem.

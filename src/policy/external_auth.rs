@@ -316,7 +316,7 @@ impl Plan {
                     }
                 }
                 let reason = if status < 400 { "external_auth_redirect" } else { "external_auth_denied" };
-                Decision::Respond(LocalResponse { status, reason, body: LocalBody::Fetched })
+                Decision::Respond(LocalResponse { status, reason, body: LocalBody::Kept })
             }
             401 => {
                 copy(response, b"WWW-Authenticate", &mut effects.to_client);

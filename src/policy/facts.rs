@@ -117,7 +117,7 @@ pub struct Subrequest {
     pub body: Carried,
     /// The most of the response's body that is kept; with zero it is dropped. A longer one is a failure.
     pub kept_bytes_max: usize,
-    /// What was kept of the response's body.
+    /// What was kept of the response's body, or what a policy responds with (`LocalBody::Kept`).
     pub kept: Vec<u8>,
     /// Its fields, all `added`; Host, Content-Length and hop-by-hop fields are the edge's.
     pub fields: Patch,

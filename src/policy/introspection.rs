@@ -257,9 +257,12 @@ impl ShardState<Plan> for State {
         let heard = match answer {
             Answer::Token(Some(members)) => Heard::Active(members),
             Answer::Token(None) => Heard::Inactive,
-            Answer::Keys | Answer::Password(_) | Answer::Nonce(_) | Answer::Address(_) | Answer::Login(_) => {
-                Heard::Failed
-            }
+            Answer::Keys
+            | Answer::Password(_)
+            | Answer::Nonce(_)
+            | Answer::Address(_)
+            | Answer::Login(_)
+            | Answer::Signed(_) => Heard::Failed,
             Answer::Unavailable | Answer::Busy => Heard::Failed,
         };
         asked.heard = Some((heard, now));

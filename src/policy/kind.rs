@@ -40,6 +40,17 @@ pub trait Kind: Sized {
         Decision::Respond(LocalResponse::INTERNAL)
     }
 
+    /// Is it asked again, by `answer`, when all policies that admit requests have admitted one?
+    fn answers(&self) -> bool {
+        false
+    }
+
+    /// Responds to a request for one of its own paths that it has let pass in its phase, so that limits on whom it
+    /// identified count before. `memo` is another one than that of `decide`; `resume` goes on with it.
+    fn answer<L: Lookup>(&self, _state: &mut Self::State, _call: Call<'_, L, Self::Memo>) -> Decision<'_> {
+        Decision::Pass
+    }
+
     /// Changes the response on its way to the client, by `Effects::to_client`. Called in the order of the decisions,
     /// also for responses of the gateway's own, and also where an earlier policy refused, so that `memo` is empty.
     fn adapt<L: Lookup>(&self, _memo: &mut Self::Memo, _response: Response<'_>, _words: &L, _effects: &mut Effects) {}

@@ -55,6 +55,8 @@ macro_rules! each_kind {
             Hmac(hmac),
             /// Webhooks of others: who calls, by an HMAC over the body.
             Webhook(webhook),
+            /// OAuth 2 tokens for clients, issued by the gateway itself.
+            TokenIssuer(token_issuer),
             /// JWT: who calls, by a signed token.
             Jwt(jwt),
             /// OpenID Connect: sign-in of browsers, with a session in cookies.
@@ -147,6 +149,28 @@ macro_rules! enums {
                         let PolicyState::$Kind(state) = state else { return mismatch() };
                         let PolicyMemo::$Kind(memo) = memo else { return mismatch() };
                         plan.decide(state, Call { facts, effects, memo, now })
+                    })*
+                }
+            }
+
+            /// See `Kind::answers`.
+            pub fn answers(&self) -> bool {
+                match self { $(Policy::$Kind(plan) => plan.answers(),)* }
+            }
+
+            /// See `Kind::answer`.
+            pub fn answer<L: Lookup>(
+                &self,
+                state: &mut PolicyState,
+                call: Call<'_, L, PolicyMemo>,
+            ) -> Decision<'_> {
+                let Call { facts, effects, memo, now } = call;
+                match self {
+                    $(Policy::$Kind(plan) => {
+                        *memo = PolicyMemo::$Kind(Default::default());
+                        let PolicyState::$Kind(state) = state else { return mismatch() };
+                        let PolicyMemo::$Kind(memo) = memo else { return mismatch() };
+                        plan.answer(state, Call { facts, effects, memo, now })
                     })*
                 }
             }

@@ -98,6 +98,16 @@ impl PasswordHash {
         Ok(PasswordHash { method, text: text.into() })
     }
 
+    /// That of a credential; `None` where it cannot be read.
+    pub(super) fn of_stored(secret: &[u8]) -> Option<PasswordHash> {
+        PasswordHash::parse(std::str::from_utf8(secret).ok()?).ok()
+    }
+
+    /// The hash of a random password that nobody knows, as costly as what `htpasswd -B` and most frameworks make.
+    pub(crate) fn of_nobody() -> PasswordHash {
+        PasswordHash::parse("$2y$10$kV8uQ2nD4sW6yB0eH3jLpOT7i7nfwalIA8/BYVVzIodkJbPnrE6K2").expect("a test parses it")
+    }
+
     /// How it was made.
     pub fn method(&self) -> Method {
         self.method

@@ -20,6 +20,9 @@ pub enum Phase {
     Identify,
     /// May this one do this, and how often?
     Admit,
+    /// All have admitted it: a policy that serves paths of its own responds (`Kind::answer`). No policy decides in this
+    /// phase alone.
+    Answer,
     /// What the upstream gets to see.
     Shape,
     /// What the client gets to see, once every other change to the response's head is made. Such a policy decides

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use crate::policy::login::{LoginAnswer, LoginStep};
 use crate::policy::password::{PasswordHash, Verdict};
-use crate::wire::jose::{KeySet, Members};
+use crate::wire::jose::{KeySet, Members, SigningKey};
 
 /// Which state asked, and about which of its keys. Both mean something to the shard that asked only.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,6 +44,8 @@ pub enum Question {
     Address(AddressQuestion),
     /// A step of the login of a browser, which this source takes.
     Login(SourceId, Box<LoginStep>),
+    /// A token that is to be signed. It gets a random identifier, and RSA takes a millisecond.
+    Sign(SignQuestion),
 }
 
 /// An address, and the domains of which it should have a name.
@@ -110,6 +112,36 @@ impl fmt::Debug for PasswordQuestion {
     }
 }
 
+/// A token that is to be signed.
+#[derive(Debug)]
+pub struct SignQuestion {
+    /// With which key.
+    pub key: Arc<SigningKey>,
+    /// What `typ` of its header says.
+    pub kind: &'static str,
+    /// Its claims, without `jti`.
+    pub claims: Members,
+}
+
+impl SignQuestion {
+    /// Signs it. `id` is random: nobody can guess the identifier of another token, and no two have the same.
+    pub(crate) fn answer(mut self, id: [u8; 16]) -> Answer {
+        let id = format!("{:032x}", u128::from_be_bytes(id));
+        self.claims.insert("jti".to_owned(), id.into());
+        Answer::Signed(self.key.sign(self.kind, &self.claims).map(|token| SignedToken(token.into())))
+    }
+}
+
+/// A token that the gateway has signed. Whoever has it is let in, so it is not shown.
+#[derive(Clone, PartialEq, Eq)]
+pub struct SignedToken(pub Arc<str>);
+
+impl fmt::Debug for SignedToken {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str("SignedToken(hidden)")
+    }
+}
+
 /// What came of a question.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Answer {
@@ -125,6 +157,8 @@ pub enum Answer {
     Address(Belonging),
     /// What came of a step of a login.
     Login(Arc<LoginAnswer>),
+    /// A signed token; `None` where the machine has no randomness.
+    Signed(Option<SignedToken>),
     /// The server of the question cannot be asked, or does not answer as it should.
     Unavailable,
     /// Too many questions wait for the control plane, so this one was dropped.

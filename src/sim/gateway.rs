@@ -164,7 +164,7 @@ impl Gateway {
             FromShard::LogLines(lines) => lines.split(|byte| *byte == b'\n').for_each(|line| self.log(line)),
             FromShard::Trace(trace) => self.check_trace(&trace),
             FromShard::Applied { revision } => shard.applied.set(revision),
-            FromShard::Question(ticket, question) => self.send(number, ToShard::Answer(ticket, answer(&question))),
+            FromShard::Question(ticket, question) => self.send(number, ToShard::Answer(ticket, answer(*question))),
             FromShard::Usage(batch) => self.send(number, ToShard::UsageRecorded { sequence: batch.sequence }),
             FromShard::Lease(message) => match self.parent.borrow().clone() {
                 Some(hear) => hear(number, &message),
@@ -444,10 +444,11 @@ fn endpoint(address: &Address) -> Endpoint {
 }
 
 /// What the control plane would say.
-fn answer(question: &Question) -> Answer {
+fn answer(question: Question) -> Answer {
     match question {
         Question::Password(question) => Answer::Password(question.hash.verify(&question.password)),
         Question::Nonce(_) => Answer::Busy,
+        Question::Sign(question) => question.answer([0; 16]),
         // Nobody outside can be asked here.
         Question::Keys(_) | Question::Token(_) | Question::Address(_) | Question::Login(..) => Answer::Unavailable,
     }

@@ -175,6 +175,8 @@ struct Control {
     issuers: BTreeMap<SourceId, Arc<KeySet>>,
     tokens: BTreeMap<String, Arc<Members>>,
     nonces: RefCell<UsedNonces>,
+    /// Tokens that were signed.
+    signed: Cell<u128>,
     quotas: RefCell<Quotas>,
     /// Lines of the access log in order, by the port of their connection: hosts may have used the same ones.
     lines: RefCell<BTreeMap<u16, VecDeque<Map<String, Value>>>>,
@@ -214,6 +216,7 @@ impl Control {
             tokens: tokens.collect(),
             quotas: RefCell::default(),
             nonces: RefCell::default(),
+            signed: Cell::new(0),
             lines: RefCell::default(),
             traces: RefCell::default(),
         }
@@ -311,6 +314,11 @@ impl Control {
             Question::Nonce(question) => {
                 let noted = self.nonces.borrow_mut().note(question, self.sim.now());
                 noted.map_or(Answer::Busy, Answer::Nonce)
+            }
+            Question::Sign(question) => {
+                let number = self.signed.get() + 1;
+                self.signed.set(number);
+                question.answer(number.to_be_bytes())
             }
             Question::Keys(source) if self.issuers.contains_key(&source) => Answer::Keys,
             Question::Token(question) if !self.tokens.is_empty() => {

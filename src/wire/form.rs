@@ -17,11 +17,17 @@ pub(crate) struct Form {
 impl Form {
     /// Reads one; `None` where it is not strict, or has more than `FORM_FIELDS_MAX` fields.
     pub(crate) fn read(text: &[u8]) -> Option<Form> {
+        Form::read_repeating(text, &[])
+    }
+
+    /// The same, where these names may stand more than once.
+    pub(crate) fn read_repeating(text: &[u8], repeated: &[&str]) -> Option<Form> {
         let mut fields: Vec<(String, String)> = Vec::new();
         for pair in pairs(text) {
             let (name, value) = pair?;
             let (name, value) = (String::from_utf8(name).ok()?, String::from_utf8(value).ok()?);
-            if fields.len() >= FORM_FIELDS_MAX || fields.iter().any(|(known, _)| *known == name) {
+            let is_twice = fields.iter().any(|(known, _)| *known == name) && !repeated.contains(&name.as_str());
+            if fields.len() >= FORM_FIELDS_MAX || is_twice {
                 return None;
             }
             fields.push((name, value));
@@ -29,7 +35,12 @@ impl Form {
         Some(Form { fields })
     }
 
-    /// The value of a name.
+    /// All values of a name, in order.
+    pub(crate) fn all(&self, name: &str) -> impl Iterator<Item = &str> {
+        self.fields.iter().filter(move |(known, _)| known == name).map(|(_, value)| value.as_str())
+    }
+
+    /// The value of a name; of several the first.
     pub(crate) fn get(&self, name: &str) -> Option<&str> {
         self.fields.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
     }
@@ -70,7 +81,8 @@ pub(crate) fn pairs(text: &[u8]) -> impl Iterator<Item = Option<(Vec<u8>, Vec<u8
     })
 }
 
-fn decode(text: &[u8]) -> Option<Vec<u8>> {
+/// The bytes that a name or a value stands for; `None` for an escape that is none.
+pub(crate) fn decode(text: &[u8]) -> Option<Vec<u8>> {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text;
     while let [byte, behind @ ..] = rest {
@@ -100,6 +112,9 @@ mod tests {
         let values = ["code", "state", "iss", "flag", "other"].map(|name| form.get(name));
         assert_eq!(values, [Some("a+b c"), Some(""), Some("https://a.test"), Some(""), None]);
         assert_eq!(Form::read(b""), Some(Form::default()));
+        let form = Form::read_repeating(b"to=a&scope=x&to=b", &["to"]).expect("a form");
+        assert_eq!(form.all("to").collect::<Vec<_>>(), ["a", "b"]);
+        assert_eq!(Form::read_repeating(b"to=a&scope=x&scope=x&to=b", &["to"]), None);
         for bad in ["a=1&a=2", "a&a", "a=1&%61=2", "a=%", "a=%4", "a=%4g", "a=%ff", "%c3=x"] {
             assert_eq!(Form::read(bad.as_bytes()), None, "{bad}");
         }

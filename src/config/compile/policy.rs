@@ -112,6 +112,9 @@ impl Compiler<'_> {
             let entry = (policy.plan.policy.phase(), id);
             if !list.contains(&entry) {
                 list.push(entry);
+                if policy.plan.policy.answers() {
+                    list.push((Phase::Answer, id));
+                }
             }
         }
         if let Some(location) = last.filter(|_| list.len() > POLICIES_MAX) {
@@ -148,6 +151,11 @@ impl Compiler<'_> {
             let phase = policy.plan.policy.phase();
             if phase != Phase::Identify {
                 let title = format!("`{}` does not say who calls", name.value);
+                self.faults.push(Report::error(name.location, title).help("name it in `policies`"));
+                continue;
+            }
+            if policy.plan.policy.answers() {
+                let title = format!("`{}` serves paths of its own and says of no other request who calls", name.value);
                 self.faults.push(Report::error(name.location, title).help("name it in `policies`"));
                 continue;
             }

@@ -13,6 +13,7 @@ use crate::config::spec::policy::jwt::{self as spec, TokenConsumer, TokenFrom};
 use crate::config::spec::shape::{Many, Named};
 use crate::config::spec::upstream::UpstreamTlsSpec;
 use crate::policy::SourceId;
+use crate::policy::login::return_target;
 use crate::policy::token::{Challenge, ClaimDemands, ClaimPath, ConsumerBy, ConsumerRule, TokenLocation, Unknown};
 use crate::wire::url::Url;
 
@@ -48,6 +49,23 @@ impl Compiler<'_> {
             self.sources.push(source(id));
         }
         id
+    }
+
+    /// A scope (RFC 6749 section 3.3).
+    pub(super) fn scope(&mut self, scope: &Located<String>) {
+        let good = |byte: u8| (0x21..0x7f).contains(&byte) && !b"\"\\".contains(&byte);
+        if scope.value.is_empty() || !scope.value.bytes().all(good) {
+            self.error(scope.location, "a scope has no spaces, quotes, backslashes or control characters");
+        }
+    }
+
+    /// A path that a policy serves itself.
+    pub(super) fn own_path(&mut self, path: Option<&Located<String>>) -> Option<Box<[u8]>> {
+        let path = path?;
+        if return_target::same_origin(path.value.as_bytes()).is_none() || path.value.contains('?') {
+            self.error(path.location, "a path begins with `/` and has no query");
+        }
+        Some(path.value.as_bytes().into())
     }
 
     /// Where tokens stand.
@@ -137,16 +155,17 @@ impl Compiler<'_> {
         {
             start.push_str(&format!(", resource_metadata=\"{}\"", metadata.value));
         }
-        for scope in scopes.iter() {
-            // RFC 6749 section 3.3.
-            let good = |byte: u8| (0x21..0x7f).contains(&byte) && !b"\"\\".contains(&byte);
-            if scope.value.is_empty() || !scope.value.bytes().all(good) {
-                self.error(scope.location, "a scope has no spaces, quotes, backslashes or control characters");
-            }
-        }
+        scopes.iter().for_each(|scope| self.scope(scope));
         let scopes: Vec<&str> = scopes.iter().map(|scope| scope.value.as_str()).collect();
         Challenge { start: start.into_bytes().into(), scopes: scopes.join(" ").into() }
     }
+}
+
+/// Scheme and authority of a URL, which `Url::parse` has read.
+pub(super) fn origin_of(url: &str) -> &str {
+    let start = url.find("://").map_or(0, |at| at + "://".len());
+    let end = url[start..].find(['/', '?']).map_or(url.len(), |end| start + end);
+    &url[..end]
 }
 
 /// What a source is known by: a hash of where and how it is asked.

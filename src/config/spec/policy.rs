@@ -15,9 +15,9 @@ macro_rules! specs {
             /// are named: first those that need to know nothing of the caller (`network`, `cors`, `bots`, `honeypot`,
             /// `api_version`, `content_rules`, `rate_limit` and `concurrency` by address), then those that find out who
             /// it is (`api_key`, `basic`, `jwt`, `oidc`, `introspection`, `client_certificate`, `http_signature`,
-            /// `hmac`, `webhook`, `external_auth`), then `plan`, `authorize`, limits on that, `require_header` and
-            /// `body_bounds`, then changes, and at last what the client sees (`cookies`, `security_headers`,
-            /// `compression`).
+            /// `hmac`, `webhook`, `external_auth`, `token_issuer`), then `plan`, `authorize`, limits on that,
+            /// `require_header` and `body_bounds`, then changes, and at last what the client sees (`cookies`,
+            /// `security_headers`, `compression`).
             pub struct PolicySpec {
                 /// A CEL expression over the request (`docs/expressions.md`): the policy is asked only where it holds.
                 /// Where it fails, the policy is asked.

@@ -88,14 +88,14 @@ pub(crate) async fn refuse<N: Net, S: BodySource, K: Client>(
         let words = match local.body {
             LocalBody::Problem(problem) | LocalBody::Page(problem) if problem.detail.is_empty() => problem.title,
             LocalBody::Problem(problem) | LocalBody::Page(problem) => problem.detail,
-            LocalBody::Empty | LocalBody::Fetched => "",
+            LocalBody::Empty | LocalBody::Kept => "",
         };
         call_reply::refuse_call(exchange, caller, local.status, words).await?;
         return Ok(Filtered::Responded);
     }
     match local.body {
         LocalBody::Empty => response::send(exchange, local.status, None, b"").await?,
-        LocalBody::Fetched => {
+        LocalBody::Kept => {
             let body = std::mem::take(&mut exchange.state.effects.subrequest.kept);
             response::send(exchange, local.status, None, &body).await?;
         }
@@ -107,7 +107,7 @@ pub(crate) async fn refuse<N: Net, S: BodySource, K: Client>(
                     problem.append_page(&mut body);
                     HTML
                 }
-                LocalBody::Problem(_) | LocalBody::Empty | LocalBody::Fetched => {
+                LocalBody::Problem(_) | LocalBody::Empty | LocalBody::Kept => {
                     problem.append_json(local.status, local.reason, &mut body);
                     problem::CONTENT_TYPE
                 }

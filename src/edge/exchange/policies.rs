@@ -28,6 +28,8 @@ pub(crate) struct Asked {
     pub id: PolicyId,
     /// Where in `RequestState::memos` it remembers.
     pub memo: usize,
+    /// For which phase.
+    pub phase: Phase,
 }
 
 /// Asks a policy what it makes of the request, unless its condition does not hold: then it is left out.
@@ -39,7 +41,12 @@ pub(crate) fn decide<'p, N: Net>(context: Context<'p, N>, state: &mut RequestSta
         state.memos[asked.memo] = PolicyMemo::Skipped;
         return Decision::Pass;
     }
-    consult(context, state, asked, |policy, state, call| policy.decide(state, call))
+    match asked.phase {
+        Phase::Answer => consult(context, state, asked, |policy, state, call| policy.answer(state, call)),
+        Phase::Screen | Phase::Identify | Phase::Admit | Phase::Shape | Phase::Adapt => {
+            consult(context, state, asked, |policy, state, call| policy.decide(state, call))
+        }
+    }
 }
 
 /// Gives a policy what it asked for.
@@ -162,8 +169,8 @@ pub(crate) fn adapt<N: Net>(context: Context<'_, N>, state: &mut RequestState, b
         state.effects.to_client.set(&state.response.fields, bytes, b"Server", server.as_bytes());
     }
     let id = state.attributes.route;
-    for (memo, (_, id)) in all(context, id).enumerate() {
-        adapt_by(context, state, Asked { id: *id, memo }, bytes);
+    for (memo, (phase, id)) in all(context, id).enumerate() {
+        adapt_by(context, state, Asked { id: *id, memo, phase: *phase }, bytes);
     }
     if let Some(route) = id.map(|id| context.bound.plan.route(id)) {
         fields::response_fields(context, state, &route.response_fields, bytes);

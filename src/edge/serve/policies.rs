@@ -27,14 +27,14 @@ pub(crate) async fn pass<N: Net, S: BodySource, K: Client>(
     let context = exchange.context;
     let (peers, net) = (&context.shard.peers, &context.shard.thread.net);
     let mut tried = Tried::new(alternatives);
-    for (at, (_, id)) in policies.iter().enumerate() {
+    for (at, (phase, id)) in policies.iter().enumerate() {
         if let Some(response) = tried.refusal(at, &mut exchange.state.effects.to_client) {
             return local_response::refuse(exchange, response).await;
         }
         if tried.is_settled(at) {
             continue;
         }
-        let asked = Asked { id: *id, memo: first + at };
+        let asked = Asked { id: *id, memo: first + at, phase: *phase };
         let mark = tried.is_alternative(at).then(|| tried.begin(&exchange.state.effects.to_client));
         let (state, mut deadline) = (context.bound.own(*id), None);
         let mut decision = asking::decide(context, exchange.state, asked);

@@ -91,7 +91,8 @@ impl Claims {
         match answer {
             Answer::Address(Belonging::Confirmed) => insert(&mut self.confirmed, claim, now, CONFIRMED_KEPT),
             Answer::Address(Belonging::Denied) => insert(&mut self.denied, claim, now, DENIED_KEPT),
-            Answer::Keys | Answer::Token(_) | Answer::Password(_) | Answer::Nonce(_) | Answer::Login(_) => {}
+            Answer::Keys | Answer::Token(_) | Answer::Password(_) | Answer::Nonce(_) => {}
+            Answer::Login(_) | Answer::Signed(_) => {}
             Answer::Unavailable | Answer::Busy => {}
         }
     }

@@ -166,7 +166,7 @@ fn refusals_are_passed_on_whole_where_that_is_said() {
             .field("Set-Cookie", "a=1")
             .field("Set-Cookie", "b=2");
         let Decision::Respond(response) = resumed(&plan, &reply, &mut effects) else { panic!("{status}") };
-        assert_eq!((response.status, response.body), (status, LocalBody::Fetched));
+        assert_eq!((response.status, response.body), (status, LocalBody::Kept));
         let expected =
             [("Content-Type", "text/html"), ("Location", "/login"), ("Set-Cookie", "a=1"), ("Set-Cookie", "b=2")];
         assert_eq!(added(&effects.to_client), expected);

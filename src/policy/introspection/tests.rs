@@ -63,7 +63,8 @@ impl Shard {
                 | Question::Password(_)
                 | Question::Nonce(_)
                 | Question::Address(_)
-                | Question::Login(..),
+                | Question::Login(..)
+                | Question::Sign(_),
             ) => {
                 panic!("about a token")
             }

@@ -139,7 +139,8 @@ impl IssuerKeys {
         self.unreachable = match answer {
             Answer::Keys => false,
             Answer::Unavailable | Answer::Busy => true,
-            Answer::Token(..) | Answer::Password(_) | Answer::Nonce(_) | Answer::Address(_) | Answer::Login(_) => true,
+            Answer::Token(..) | Answer::Password(_) | Answer::Nonce(_) | Answer::Address(_) => true,
+            Answer::Login(_) | Answer::Signed(_) => true,
         };
         // A question that never left costs the issuer nothing.
         if *answer != Answer::Busy {

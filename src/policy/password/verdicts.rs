@@ -116,7 +116,7 @@ impl Verdicts {
             Answer::Password(Verdict::Fits) => self.fitting.insert(Pair(pair), now.after(keep)),
             Answer::Password(Verdict::Differs) => self.differing.insert(Pair(pair), now.after(keep)),
             Answer::Keys | Answer::Token(_) | Answer::Nonce(_) | Answer::Address(_) | Answer::Login(_) => {}
-            Answer::Unavailable | Answer::Busy => {}
+            Answer::Signed(_) | Answer::Unavailable | Answer::Busy => {}
         }
     }
 }

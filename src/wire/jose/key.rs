@@ -10,7 +10,7 @@ use aws_lc_rs::signature::{
 };
 use rustls::pki_types::SubjectPublicKeyInfoDer;
 use rustls::pki_types::pem::PemObject;
-use serde_json::Value;
+use serde_json::{Value, json};
 use x509_parser::prelude::FromDer;
 use x509_parser::public_key::PublicKey;
 use x509_parser::x509::SubjectPublicKeyInfo;
@@ -113,7 +113,7 @@ impl Key {
             return Err(KeyError::NoPem);
         }
         let material = match key {
-            PublicKey::RSA(rsa) => Material::Rsa(trimmed(rsa.modulus), trimmed(rsa.exponent)),
+            PublicKey::RSA(rsa) => Material::rsa(rsa.modulus, rsa.exponent),
             PublicKey::EC(point) => {
                 let curve = Curve::of_point(point.data()).ok_or(KeyError::NoPem)?;
                 Material::Point(curve, point.data().into())
@@ -151,7 +151,7 @@ impl Key {
         };
         let material = match text("kty")?? {
             "oct" if secrets == Secrets::Taken => Material::Secret(bytes("k")?.into()),
-            "RSA" => Material::Rsa(trimmed(&bytes("n")?), trimmed(&bytes("e")?)),
+            "RSA" => Material::rsa(&bytes("n")?, &bytes("e")?),
             "EC" => {
                 let curve = Curve::of(text("crv")??)?;
                 let (x, y) = (bytes("x")?, bytes("y")?);
@@ -166,6 +166,22 @@ impl Key {
         };
         let key = Key { id, algorithm, material };
         key.is_usable().then_some(key)
+    }
+
+    /// The members of its JWK that say what it is, in the order of their names (RFC 7638 section 3); `None` for a
+    /// secret.
+    pub(super) fn members(&self) -> Option<Value> {
+        let text = base64url::encode;
+        Some(match &self.material {
+            Material::Secret(_) => return None,
+            Material::Rsa(n, e) => json!({"e": text(e), "kty": "RSA", "n": text(n)}),
+            Material::Point(curve, point) => {
+                // `of_members` and `of_pem` take whole points only: a byte, and two coordinates of the same length.
+                let (x, y) = point.get(1..)?.split_at_checked(curve.bytes())?;
+                json!({"crv": curve.name(), "kty": "EC", "x": text(x), "y": text(y)})
+            }
+            Material::Ed25519(x) => json!({"crv": "Ed25519", "kty": "OKP", "x": text(x)}),
+        })
     }
 
     /// May it verify signatures of this algorithm?
@@ -189,7 +205,7 @@ impl Key {
         matches!(&self.material, Material::Secret(secret) if secret.len() >= bytes)
     }
 
-    fn is_usable(&self) -> bool {
+    pub(super) fn is_usable(&self) -> bool {
         match &self.material {
             Material::Secret(secret) => secret.len() >= SECRET_BYTES_MIN,
             Material::Rsa(n, e) => {
@@ -207,14 +223,24 @@ impl Key {
     }
 }
 
+impl Material {
+    /// An RSA key of these numbers.
+    pub(super) fn rsa(modulus: &[u8], exponent: &[u8]) -> Material {
+        Material::Rsa(trimmed(modulus), trimmed(exponent))
+    }
+}
+
 impl Curve {
-    fn of(name: &str) -> Option<Curve> {
-        match name {
-            "P-256" => Some(Curve::P256),
-            "P-384" => Some(Curve::P384),
-            "P-521" => Some(Curve::P521),
-            _ => None,
+    const fn name(self) -> &'static str {
+        match self {
+            Curve::P256 => "P-256",
+            Curve::P384 => "P-384",
+            Curve::P521 => "P-521",
         }
+    }
+
+    fn of(name: &str) -> Option<Curve> {
+        [Curve::P256, Curve::P384, Curve::P521].into_iter().find(|curve| curve.name() == name)
     }
 
     /// The curve of an uncompressed point, by its length.

@@ -16,12 +16,14 @@ mod base64url;
 pub(crate) mod check;
 mod json;
 mod key;
+mod sign;
 mod token;
 mod verify;
 
 pub(crate) use algorithm::{Algorithm, AlgorithmSet};
 pub(crate) use json::{Members, members};
 pub(crate) use key::{Key, KeySet, Secrets};
+pub(crate) use sign::{SigningKey, published};
 pub(crate) use token::{Token, TokenError};
 pub(crate) use verify::Verifier;
 

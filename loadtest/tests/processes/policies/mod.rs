@@ -14,4 +14,5 @@ mod listeners;
 mod oidc;
 mod quotas;
 mod rate_limits;
+mod token_issuer;
 mod tokens;

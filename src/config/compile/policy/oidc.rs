@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::config::compile::Compiler;
 use crate::config::compile::fields::Head;
 use crate::config::compile::policy::context::Context;
-use crate::config::compile::source::source_id;
+use crate::config::compile::source::{origin_of, source_id};
 use crate::config::location::Located;
 use crate::config::plan::{self, AskedFor, ClientCredentials, LoginPlan, SourcePlan, Tokens, Userinfo};
 use crate::config::report::Report;
@@ -40,9 +40,9 @@ pub(super) fn compile(compiler: &mut Compiler<'_>, spec: &Located<Spec>, context
     let callback = compiler.callback(redirect);
     let paths = Paths {
         callback: callback.as_ref().map(|url| url.target.as_bytes().into()).unwrap_or_default(),
-        login: compiler.login_path(spec.login_path.as_ref()),
-        logout: compiler.login_path(spec.logout_path.as_ref()),
-        notice: compiler.login_path(spec.backchannel_logout_path.as_ref()),
+        login: compiler.own_path(spec.login_path.as_ref()),
+        logout: compiler.own_path(spec.logout_path.as_ref()),
+        notice: compiler.own_path(spec.backchannel_logout_path.as_ref()),
     };
     let transport = if callback.as_ref().is_some_and(|url| url.secure) { Transport::Secure } else { Transport::Plain };
     let cookies = compiler.session_cookie(&spec.cookie, transport);
@@ -103,12 +103,7 @@ impl Compiler<'_> {
         {
             self.url(target);
         }
-        for scope in spec.scopes.iter() {
-            let good = |byte: u8| (0x21..0x7f).contains(&byte) && !b"\"\\".contains(&byte);
-            if scope.value.is_empty() || !scope.value.bytes().all(good) {
-                self.error(scope.location, "a scope has no spaces, quotes, backslashes or control characters");
-            }
-        }
+        spec.scopes.iter().for_each(|scope| self.scope(scope));
         for (name, _) in spec.parameters.iter() {
             if OWN_PARAMETERS.contains(&name.value.as_str()) {
                 self.error(name.location, format!("the gateway itself says what `{}` is", name.value));
@@ -126,15 +121,6 @@ impl Compiler<'_> {
             );
         }
         Some(url)
-    }
-
-    /// A path that belongs to the policy.
-    fn login_path(&mut self, path: Option<&Located<String>>) -> Option<Box<[u8]>> {
-        let path = path?;
-        if return_target::same_origin(path.value.as_bytes()).is_none() || path.value.contains('?') {
-            self.error(path.location, "a path begins with `/` and has no query");
-        }
-        Some(path.value.as_bytes().into())
     }
 
     fn session_cookie(&mut self, name: &Located<String>, transport: Transport) -> CookiePlan {
@@ -210,8 +196,7 @@ fn after_logout(redirect: &str, target: &str) -> Box<str> {
     if !target.starts_with('/') {
         return target.into();
     }
-    let origin = redirect.find("://").and_then(|at| redirect[at + 3..].find('/').map(|end| &redirect[..at + 3 + end]));
-    format!("{}{target}", origin.unwrap_or(redirect)).into()
+    format!("{}{target}", origin_of(redirect)).into()
 }
 
 /// As many bits as the key that is derived from it.
