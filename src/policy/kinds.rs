@@ -137,8 +137,19 @@ macro_rules! enums {
             }
 
             /// See `Kind::decide`.
+            #[cfg(test)]
             pub fn decide<L: Lookup>(
                 &self,
+                state: &mut PolicyState,
+                call: Call<'_, L, PolicyMemo>,
+            ) -> Decision<'_> {
+                self.decide_in(self.phase(), state, call)
+            }
+
+            /// See `Kind::decide`, and for the phase `Answer` `Kind::answer`.
+            pub fn decide_in<L: Lookup>(
+                &self,
+                phase: Phase,
                 state: &mut PolicyState,
                 call: Call<'_, L, PolicyMemo>,
             ) -> Decision<'_> {
@@ -148,7 +159,8 @@ macro_rules! enums {
                         *memo = PolicyMemo::$Kind(Default::default());
                         let PolicyState::$Kind(state) = state else { return mismatch() };
                         let PolicyMemo::$Kind(memo) = memo else { return mismatch() };
-                        plan.decide(state, Call { facts, effects, memo, now })
+                        let call = Call { facts, effects, memo, now };
+                        if phase == Phase::Answer { plan.answer(state, call) } else { plan.decide(state, call) }
                     })*
                 }
             }
@@ -156,23 +168,6 @@ macro_rules! enums {
             /// See `Kind::answers`.
             pub fn answers(&self) -> bool {
                 match self { $(Policy::$Kind(plan) => plan.answers(),)* }
-            }
-
-            /// See `Kind::answer`.
-            pub fn answer<L: Lookup>(
-                &self,
-                state: &mut PolicyState,
-                call: Call<'_, L, PolicyMemo>,
-            ) -> Decision<'_> {
-                let Call { facts, effects, memo, now } = call;
-                match self {
-                    $(Policy::$Kind(plan) => {
-                        *memo = PolicyMemo::$Kind(Default::default());
-                        let PolicyState::$Kind(state) = state else { return mismatch() };
-                        let PolicyMemo::$Kind(memo) = memo else { return mismatch() };
-                        plan.answer(state, Call { facts, effects, memo, now })
-                    })*
-                }
             }
 
             /// See `Kind::resume`.

@@ -37,7 +37,7 @@ use crate::wire::head::Method;
 use crate::wire::jose::SigningKey;
 use crate::wire::template::Lookup;
 
-pub(crate) use grant::Grants;
+pub(crate) use grant::{Grants, GroupScopes};
 
 /// Who gets which tokens.
 #[derive(Clone, Debug, PartialEq)]

@@ -41,12 +41,7 @@ pub(crate) fn decide<'p, N: Net>(context: Context<'p, N>, state: &mut RequestSta
         state.memos[asked.memo] = PolicyMemo::Skipped;
         return Decision::Pass;
     }
-    match asked.phase {
-        Phase::Answer => consult(context, state, asked, |policy, state, call| policy.answer(state, call)),
-        Phase::Screen | Phase::Identify | Phase::Admit | Phase::Shape | Phase::Adapt => {
-            consult(context, state, asked, |policy, state, call| policy.decide(state, call))
-        }
-    }
+    consult(context, state, asked, |policy, state, call| policy.decide_in(asked.phase, state, call))
 }
 
 /// Gives a policy what it asked for.

@@ -17,11 +17,20 @@ pub struct Grants {
     /// The scopes that every client may have.
     pub scopes: Box<[Box<str>]>,
     /// Groups, and the scopes that their members may have besides.
-    pub by_group: Box<[(Box<str>, Box<[Box<str>]>)]>,
+    pub by_group: Box<[GroupScopes]>,
     /// The scopes of a token for which none are asked; of these, those that the client may have.
     pub by_default: Box<[Box<str>]>,
     /// Whom tokens may be for; at least one. The first is meant where the client does not say.
     pub audiences: Box<[Box<str>]>,
+}
+
+/// The scopes that members of a group may have.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GroupScopes {
+    /// The group's name.
+    pub group: Box<str>,
+    /// Its scopes.
+    pub scopes: Box<[Box<str>]>,
 }
 
 /// What one client gets.
@@ -73,7 +82,7 @@ impl Grants {
     /// May a client have a scope? A scope is no empty text.
     fn allows(&self, scope: &str, client: &Consumer) -> bool {
         let has = |list: &[Box<str>]| list.iter().any(|known| **known == *scope);
-        has(&self.scopes) || self.by_group.iter().any(|(group, list)| has(list) && client.is_member(group))
+        has(&self.scopes) || self.by_group.iter().any(|held| has(&held.scopes) && client.is_member(&held.group))
     }
 }
 

@@ -38,7 +38,7 @@ fn plan() -> Plan {
         metadata: (*b"{}").into(),
         grants: Grants {
             scopes: list(&["read", "list"]),
-            by_group: [("writers".into(), list(&["write"]))].into(),
+            by_group: [GroupScopes { group: "writers".into(), scopes: list(&["write"]) }].into(),
             by_default: list(&["read", "write"]),
             audiences: list(&["https://api.test", "https://other.test"]),
         },

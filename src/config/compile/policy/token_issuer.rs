@@ -14,7 +14,7 @@ use crate::config::report::Report;
 use crate::config::spec::policy::token_issuer::Spec;
 use crate::config::spec::shape::{Many, Secret};
 use crate::policy::password::PasswordHash;
-use crate::policy::token_issuer::{Grants, Paths, Plan};
+use crate::policy::token_issuer::{Grants, GroupScopes, Paths, Plan};
 use crate::wire::jose::{SigningKey, published};
 use crate::wire::url::Url;
 
@@ -47,7 +47,10 @@ pub(super) fn compile(compiler: &mut Compiler<'_>, spec: &Located<Spec>, _: &Con
     };
     compiler.apart(spec, &paths);
     let list = |scopes: &Many<Located<String>>| scopes.iter().map(|scope| scope.value.as_str().into()).collect();
-    let by_group = spec.group_scopes.iter().map(|(group, scopes)| (group.value.as_str().into(), list(scopes)));
+    let by_group = spec
+        .group_scopes
+        .iter()
+        .map(|(group, scopes)| GroupScopes { group: group.value.as_str().into(), scopes: list(scopes) });
     Some(Plan {
         issuer: issuer.into(),
         paths,
