@@ -31,3 +31,5 @@ pub(crate) use verify::Verifier;
 pub(crate) mod sample;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod vectors;
