@@ -42,7 +42,7 @@ pub struct Plan {
     pub locations: Box<[TokenLocation]>,
     /// Whose tokens; at least one, no two of the same name.
     pub issuers: Box<[Issuer]>,
-    /// What their claims must say.
+    /// What their claims must say, whoever the issuer is; whom they must be for says each issuer.
     pub rules: Rules,
     /// How a token leads to a consumer; `None` where its claims are enough.
     pub consumer: Option<ConsumerRule>,
@@ -70,6 +70,8 @@ pub struct Issuer {
     pub keys: KeySource,
     /// The algorithms that it may use, of those that fit its keys.
     pub algorithms: AlgorithmSet,
+    /// Whom its tokens must be for, one of these; where there is none, `aud` is not looked at.
+    pub audiences: Box<[Box<str>]>,
 }
 
 /// What a shard knows of a policy.
@@ -191,6 +193,7 @@ impl Plan {
             Err(lacking) => return Err(Failure::Lacks(issuer, lacking)),
         };
         let until = self.rules.judge(read.kind.as_deref(), &claims, wall)?;
+        rules::judge_audience(&self.issuers[issuer].audiences, &claims)?;
         let claims = Claims::new(claims);
         self.rules.judge_scopes(&claims)?;
         let verified = Verified {

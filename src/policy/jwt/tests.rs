@@ -27,18 +27,15 @@ fn keys(signer: &Signer, id: &str) -> Arc<KeySet> {
 }
 
 fn issuer(name: Option<&str>, keys: KeySource) -> Issuer {
-    Issuer { name: name.map(Box::from), keys, algorithms: AlgorithmSet::ALL }
+    let audiences = Box::new(["shop".into()]);
+    Issuer { name: name.map(Box::from), keys, algorithms: AlgorithmSet::ALL, audiences }
 }
 
 fn plan(issuers: Vec<Issuer>) -> Plan {
     Plan {
         locations: Box::new([TokenLocation::Scheme((*b"authorization").into(), (*b"Bearer").into())]),
         issuers: issuers.into(),
-        rules: Rules {
-            audiences: Box::new(["shop".into()]),
-            required: Box::new([ClaimPath::new("exp")]),
-            ..Rules::default()
-        },
+        rules: Rules { required: Box::new([ClaimPath::new("exp")]), ..Rules::default() },
         consumer: None,
         to_upstream: ToUpstream {
             credential: Treatment::Kept,
@@ -101,6 +98,34 @@ impl Shard {
 
     fn reason(&mut self, token: &str) -> &'static str {
         self.judge(&bearer(token)).map_or_else(|(_, reason)| reason, |_| "passes")
+    }
+}
+
+#[test]
+fn each_issuer_has_audiences_of_its_own() {
+    let signers = [Signer::new(Algorithm::EdDsa), Signer::new(Algorithm::EdDsa), Signer::new(Algorithm::EdDsa)];
+    let names = [Some(ISSUER), Some("https://other.test"), Some("https://any.test")];
+    let mut issuers: Vec<Issuer> = names
+        .into_iter()
+        .zip(&signers)
+        .map(|(name, signer)| issuer(name, KeySource::Known(keys(signer, "k"))))
+        .collect();
+    (issuers[1].audiences, issuers[2].audiences) = (Box::new(["urn:shop".into(), "b".into()]), Box::default());
+    let mut shard = Shard::new(plan(issuers));
+    for (at, audience, expected) in [
+        (0, json!("shop"), "passes"),
+        (0, json!(["x", "shop"]), "passes"),
+        (0, json!("urn:shop"), "token_audience"),
+        (1, json!("urn:shop"), "passes"),
+        (1, json!(["b"]), "passes"),
+        (1, json!("shop"), "token_audience"),
+        (1, json!(null), "token_audience"),
+        (2, json!("whoever"), "passes"),
+        (2, json!(null), "passes"),
+    ] {
+        let mut claims = with("aud", audience.clone());
+        claims["iss"] = names[at].into();
+        assert_eq!(shard.reason(&signers[at].token("k", &claims)), expected, "{at} {audience}");
     }
 }
 
@@ -447,7 +472,7 @@ fn state_is_kept_where_nothing_changed() {
     let before = plan(vec![issuer(None, KeySource::Known(keys(&signer, "k")))]);
     assert!(before.clone().keeps_state_of(&before));
     let mut other = before.clone();
-    other.rules.audiences = Box::default();
+    other.issuers[0].audiences = Box::default();
     assert!(!other.keeps_state_of(&before));
     let rotated = plan(vec![issuer(None, KeySource::Known(keys(&Signer::new(Algorithm::EdDsa), "k")))]);
     assert!(!rotated.keeps_state_of(&before));

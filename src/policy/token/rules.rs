@@ -62,12 +62,7 @@ impl Rules {
             return Err(CLAIMS);
         }
         let until = self.judge_times(claims, wall)?;
-        if !self.audiences.is_empty() {
-            let audience = claims.get("aud").ok_or(AUDIENCE)?;
-            if !self.audiences.iter().any(|wanted| claim::holds(audience, wanted)) {
-                return Err(AUDIENCE);
-            }
-        }
+        judge_audience(&self.audiences, claims)?;
         self.judge_claims(claims)?;
         Ok(until)
     }
@@ -114,6 +109,15 @@ impl Rules {
         let until = expires.unwrap_or(u64::MAX).min(aged.unwrap_or(u64::MAX));
         if wall.0 >= until { Err(EXPIRED) } else { Ok(Wall(until)) }
     }
+}
+
+/// Is the token for one of these? Where there is none, `aud` is not looked at.
+pub(crate) fn judge_audience(audiences: &[Box<str>], claims: &Members) -> Result<(), Refusal> {
+    if audiences.is_empty() {
+        return Ok(());
+    }
+    let audience = claims.get("aud").ok_or(AUDIENCE)?;
+    if audiences.iter().any(|wanted| claim::holds(audience, wanted)) { Ok(()) } else { Err(AUDIENCE) }
 }
 
 /// A point in time in microseconds since 1970: seconds as a number, perhaps with a fraction (RFC 7519 section 2). What

@@ -30,15 +30,13 @@ pub(super) fn compile(compiler: &mut Compiler<'_>, spec: &Located<Spec>, context
     if spec.tokens_kept.value == 0 {
         compiler.error(spec.tokens_kept.location, "at least one token is remembered");
     }
-    if spec.audience.is_empty() {
-        let report = Report::warning(location, "tokens that their issuer made for other services pass as well");
-        compiler.faults.push(report.label("`audience` is missing"));
-    }
+    compiler.audience_missing(spec, location);
     compiler.one_issuer_a_name(spec);
     let issuers: Vec<Option<Issuer>> =
-        spec.issuer.iter().map(|issuer| compiler.issuer(issuer, spec.cool_down.0, context.name)).collect();
+        spec.issuer.iter().map(|issuer| compiler.issuer(issuer, spec, context.name)).collect();
     let rules = Rules {
-        audiences: boxed(&spec.audience),
+        // Each issuer has them.
+        audiences: Box::default(),
         kind: spec.type_is.as_deref().map(Box::from),
         required: spec.require.iter().map(|name| ClaimPath::new(name)).collect(),
         equal: compiler.claims_equal(&spec.claims),
@@ -67,6 +65,24 @@ pub(super) fn compile(compiler: &mut Compiler<'_>, spec: &Located<Spec>, context
 }
 
 impl Compiler<'_> {
+    /// Warns of tokens that pass whomever they are for.
+    fn audience_missing(&mut self, spec: &Spec, location: Location) {
+        if !spec.audience.is_empty() {
+            return;
+        }
+        let open: Vec<Location> = spec
+            .issuer
+            .iter()
+            .filter(|issuer| issuer.value.audience.is_empty())
+            .map(|issuer| issuer.location)
+            .collect();
+        let places = if open.len() == spec.issuer.iter().count() { vec![location] } else { open };
+        for place in places {
+            let report = Report::warning(place, "tokens that their issuer made for other services pass as well");
+            self.faults.push(report.label("`audience` is missing"));
+        }
+    }
+
     /// A token leads to one issuer by its `iss`, so no two may have the same name.
     fn one_issuer_a_name(&mut self, spec: &Spec) {
         for (at, issuer) in spec.issuer.iter().enumerate() {
@@ -77,8 +93,9 @@ impl Compiler<'_> {
         }
     }
 
-    fn issuer(&mut self, spec: &Located<IssuerSpec>, cool_down: Duration, policy: &str) -> Option<Issuer> {
+    fn issuer(&mut self, spec: &Located<IssuerSpec>, all: &Spec, policy: &str) -> Option<Issuer> {
         let (location, spec) = (spec.location, &spec.value);
+        let audience = if spec.audience.is_empty() { &all.audience } else { &spec.audience };
         let mut algorithms = AlgorithmSet::ALL;
         if !spec.algorithms.is_empty() {
             algorithms = spec.algorithms.iter().filter_map(|name| self.algorithm(name)).collect();
@@ -105,7 +122,7 @@ impl Compiler<'_> {
             let key = Key::secret(secret.value.0.trim_end_matches(['\r', '\n']).as_bytes()).map(KeySet::one);
             self.known_keys(key.map_err(|fault| fault.to_string()), secret.location)
         } else {
-            self.asked_keys(spec, location, (cool_down, policy))
+            self.asked_keys(spec, location, (all.cool_down.0, policy))
         };
         let keys = keys?;
         if let KeySource::Known(set) = &keys {
@@ -114,7 +131,8 @@ impl Compiler<'_> {
                 self.error(location, "no key of the issuer fits one of its `algorithms`");
             }
         }
-        Some(Issuer { name: spec.name.as_ref().map(|name| name.value.as_str().into()), keys, algorithms })
+        let name = spec.name.as_ref().map(|name| name.value.as_str().into());
+        Some(Issuer { name, keys, algorithms, audiences: boxed(audience) })
     }
 
     pub(super) fn algorithm(&mut self, name: &Located<String>) -> Option<Algorithm> {

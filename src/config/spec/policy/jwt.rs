@@ -18,7 +18,8 @@ table! {
     pub struct Spec {
         /// Whose tokens pass; one or a list. At least one.
         issuer: Many<Located<IssuerSpec>> = Many::default(),
-        /// Whom a token must be for: one of these in `aud`. Without it, tokens for other services pass as well.
+        /// Whom a token must be for: one of these in `aud`. Without it, tokens for other services pass as well. An
+        /// issuer with an `audience` of its own has that instead.
         audience: Many<String> = Many::default(),
         /// Claims that a token must have; JSON pointers such as `/realm_access/roles` reach deeper.
         require: Many<String> = Many(vec!["exp".to_owned()]),
@@ -77,6 +78,8 @@ table! {
         /// The algorithms that it may use, of those that fit its keys: HS256, HS384, HS512, RS256, RS384, RS512, PS256,
         /// PS384, PS512, ES256, ES384, ES512, EdDSA. Without it all that fit.
         algorithms: Many<Located<String>> = Many::default(),
+        /// Whom its tokens must be for, in the place of the policy's `audience`.
+        audience: Many<String> = Many::default(),
         /// PEM files with the certificate authorities that its server is trusted by; without it those of the system.
         ca: Many<Located<PathBuf>> = Many::default(),
         /// The longest pause between two requests for its keys; `Cache-Control` may make it shorter.
