@@ -13,6 +13,7 @@ use serde_json::Value;
 
 use crate::harness::gateway::{SOON, WEB, binary};
 use crate::harness::origin::ok;
+use crate::harness::postgres::Postgres;
 use crate::harness::tool::{python, reserved};
 use crate::harness::{Client, End, Gateway, Origin, Setup, run, wait_for};
 
@@ -26,6 +27,13 @@ const CLIENTS: usize = 4;
 struct Seen {
     sent: AtomicU64,
     answered: AtomicU64,
+}
+
+impl Seen {
+    fn wait_for_more(&self, count: u64) {
+        let before = self.answered.load(Ordering::Relaxed);
+        wait_for("answers", || (self.answered.load(Ordering::Relaxed) > before + count).then_some(()));
+    }
 }
 
 /// Clients that ask one after the other until they are stopped, or the gateway is gone.
@@ -89,10 +97,13 @@ fn origin() -> Origin {
     })
 }
 
-fn billed(origin: &Origin, listener: &str) -> Gateway {
+/// A store in a file.
+const FILE: &str = "path = \"{dir}/store.db\"";
+
+fn billed(origin: &Origin, listener: &str, store: &str) -> Gateway {
     let to = origin.url();
     let text = format!(
-        "[store]\npath = \"{{dir}}/store.db\"\n[usage]\nroutes = \"off\"\n\
+        "[store]\n{store}\n[usage]\nroutes = \"off\"\n\
          [policy.nobody]\nnetwork = {{ deny = [\"0.0.0.0/0\"] }}\n\
          [[route]]\nname = \"refused\"\npath = \"/billed/refused\"\nto = \"{to}\"\n\
          usage = \"billed\"\npolicies = [\"nobody\"]\n\
@@ -134,37 +145,59 @@ fn check(gateway: &Gateway, seen: &Seen) {
     assert!(recorded <= sent, "{recorded} are recorded and only {sent} were sent");
 }
 
+/// Clients ask until some time after twenty answers; then the process is killed, and started again.
+fn kill_while_they_ask(gateway: &mut Gateway, seen: &Arc<Seen>, round: usize) {
+    let askers = Askers::start(gateway.here(), seen);
+    seen.wait_for_more(20);
+    thread::sleep(Duration::from_millis(13 * round as u64));
+    gateway.signal("KILL");
+    gateway.wait(SOON);
+    askers.end();
+    gateway.start_again();
+    check(gateway, seen);
+}
+
 #[test]
 fn what_a_client_saw_answered_is_counted_once_however_often_the_process_is_killed() {
     let origin = origin();
-    let mut gateway = billed(&origin, WEB);
+    let mut gateway = billed(&origin, WEB, FILE);
     let seen = Arc::new(Seen::default());
-    for round in 0..KILLS {
-        let askers = Askers::start(gateway.here(), &seen);
-        let before = seen.answered.load(Ordering::Relaxed);
-        wait_for("answers", || (seen.answered.load(Ordering::Relaxed) > before + 20).then_some(()));
-        thread::sleep(Duration::from_millis(13 * round as u64));
-        gateway.signal("KILL");
-        gateway.wait(SOON);
-        askers.end();
-        gateway.start_again();
-        check(&gateway, &seen);
-    }
+    (0..KILLS).for_each(|round| kill_while_they_ask(&mut gateway, &seen, round));
     let (answered, recorded) = (seen.answered.load(Ordering::Relaxed), recorded(&gateway));
     assert!(recorded - answered <= (KILLS * CLIENTS) as u64, "beside them, one of each client that was under way");
+}
+
+#[test]
+fn what_a_client_saw_answered_is_counted_once_in_postgresql_whichever_of_both_is_killed() {
+    let (origin, mut postgres) = (origin(), Postgres::start());
+    let store = format!("url = \"{}\"", postgres.url("p%40ss-0123456789"));
+    let mut gateway = billed(&origin, WEB, &store);
+    let seen = Arc::new(Seen::default());
+    for round in 0..KILLS / 4 {
+        kill_while_they_ask(&mut gateway, &seen, round);
+        // The database crashes, with commits under way whose outcome the gateway does not learn.
+        let askers = Askers::start(gateway.here(), &seen);
+        seen.wait_for_more(20);
+        postgres.end();
+        wait_for("the gateway to notice", || gateway.metrics().contains("\nturnpike_store_up 0").then_some(()));
+        postgres.begin();
+        seen.wait_for_more(20);
+        askers.end();
+        wait_for("what waited", || gateway.metrics().contains("\nturnpike_usage_lag_seconds 0\n").then_some(()));
+        check(&gateway, &seen);
+    }
 }
 
 #[test]
 fn what_a_client_saw_answered_is_counted_once_over_upgrades_and_a_stop() {
     let origin = origin();
     let port = reserved();
-    let mut gateway = billed(&origin, &format!("[[listener]]\nname = \"web\"\nbind = \"{}\"\n", port.address()));
+    let mut gateway = billed(&origin, &format!("[[listener]]\nname = \"web\"\nbind = \"{}\"\n", port.address()), FILE);
     let seen = Arc::new(Seen::default());
     let askers = Askers::start(gateway.here(), &seen);
     let mut before = gateway.pid();
     for _ in 0..2 {
-        let answered = seen.answered.load(Ordering::Relaxed);
-        wait_for("answers", || (seen.answered.load(Ordering::Relaxed) > answered + 20).then_some(()));
+        seen.wait_for_more(20);
         crate::harness::gateway::signal(before, "USR2");
         let after = wait_for("the successor", || {
             let pid = gateway.admin_get("/status").filter(|answer| answer.status == 200)?.json()["pid"].as_u64()?;
