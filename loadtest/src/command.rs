@@ -27,6 +27,7 @@ use crate::process::Tree;
 use crate::record::Quantiles;
 use crate::reload::{Changes, Reload, Timed};
 use crate::report;
+use crate::stored::Stored;
 use crate::stream::Streams;
 use crate::workload::{EVENTS_PER_SECOND, Workload};
 
@@ -59,7 +60,9 @@ enum Command {
     /// Measure reloads of a large configuration, and how long they hold up requests.
     Reload(ReloadArguments),
     /// Measure what it costs others that keys are made and revoked, and how long a revoked key is still good.
-    Keys(KeysArguments),
+    Keys(Keys),
+    /// Measure the start, the memory and a look-up of a gateway whose store holds many keys.
+    Stored(Stored),
 }
 
 #[derive(Debug, Args)]
@@ -216,25 +219,6 @@ struct ReloadArguments {
     changes: Changes,
 }
 
-#[derive(Debug, Args)]
-struct KeysArguments {
-    /// The binary of turnpike.
-    #[arg(long, default_value = "target/release/turnpike")]
-    turnpike: PathBuf,
-    /// Data-plane threads.
-    #[arg(long, default_value_t = 2)]
-    shards: usize,
-    /// Requests a second.
-    #[arg(long, default_value_t = 20_000)]
-    requests: u64,
-    /// Keys that are made, and revoked, a second.
-    #[arg(long, default_value_t = 1_000)]
-    keys: u64,
-    /// Seconds without changes, and then with them.
-    #[arg(long, default_value_t = 5.0)]
-    seconds: f64,
-}
-
 /// A URL in the parts that matter here.
 struct Url {
     tls: bool,
@@ -257,7 +241,8 @@ pub fn main() -> ExitCode {
         Command::Streams(arguments) => receive_streams(&arguments),
         Command::Copy(arguments) => copier::run(arguments.listen, arguments.to).map(|()| ExitCode::SUCCESS),
         Command::Reload(arguments) => reload(arguments),
-        Command::Keys(arguments) => keys(arguments),
+        Command::Keys(keys) => keys.run().and_then(show_outcome),
+        Command::Stored(stored) => stored.run().and_then(show_outcome),
     };
     result.unwrap_or_else(|failure| {
         eprintln!("loadtest: {failure}");
@@ -435,14 +420,8 @@ fn reload(arguments: ReloadArguments) -> Result<ExitCode, Failure> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn keys(KeysArguments { turnpike, shards, requests, keys, seconds }: KeysArguments) -> Result<ExitCode, Failure> {
-    let span = Duration::from_secs_f64(seconds);
-    let outcome = Keys { turnpike, shards, requests, keys, span }.run()?;
-    let us = |time: Duration| time.as_secs_f64() * 1e6;
-    let ratio = us(outcome.busy) / us(outcome.quiet).max(1.0);
-    println!("p99 without changes {:.0} us, with them {:.0} us: {ratio:.2} x", us(outcome.quiet), us(outcome.busy));
-    println!("{:.0} keys a second made and revoked", outcome.changed);
-    println!("a revoked key was good for {:.1} ms more", us(outcome.revoked_after) / 1e3);
+fn show_outcome(outcome: impl std::fmt::Display) -> Result<ExitCode, Failure> {
+    println!("{outcome}");
     Ok(ExitCode::SUCCESS)
 }
 

@@ -2,6 +2,7 @@
 //! What it costs others that keys are made and revoked, and how long a revoked key is still good: the admin API makes
 //! and revokes keys at a rate while clients send requests at another.
 
+use std::fmt;
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -10,6 +11,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use clap::Args;
 use serde_json::Value;
 
 use crate::client::{Client, Lifetime, Pace, Plan};
@@ -19,18 +21,23 @@ use crate::machine::check_interrupt;
 use crate::reload::{Gateway, unused_port};
 
 /// What is done.
-#[derive(Clone, Debug)]
+#[derive(Args, Clone, Debug)]
 pub struct Keys {
     /// The binary of turnpike.
+    #[arg(long, default_value = "target/release/turnpike")]
     pub turnpike: PathBuf,
     /// Data-plane threads.
+    #[arg(long, default_value_t = 2)]
     pub shards: usize,
     /// Requests a second.
+    #[arg(long, default_value_t = 20_000)]
     pub requests: u64,
     /// Keys that are made, and revoked, a second.
+    #[arg(long, default_value_t = 1_000)]
     pub keys: u64,
-    /// How long each of the two parts lasts: without changes, and with them.
-    pub span: Duration,
+    /// Seconds without changes, and then with them.
+    #[arg(long, default_value_t = 5.0)]
+    pub seconds: f64,
 }
 
 /// What was measured.
@@ -49,6 +56,7 @@ pub struct Outcome {
 impl Keys {
     /// Measures.
     pub fn run(&self) -> Result<Outcome, Failure> {
+        let span = Duration::try_from_secs_f64(self.seconds).context("--seconds")?;
         let directory = tempfile::tempdir().context("a directory for the run")?;
         let (listen, admin) = (unused_port()?, unused_port()?);
         let file = directory.path().join("turnpike.toml");
@@ -73,15 +81,15 @@ impl Keys {
             lifetime: Lifetime::KeepAlive,
         })?;
         let pace = Pace::Open { per_second: self.requests };
-        clients.run(pace, self.span / 4)?.check()?;
-        let quiet = clients.run(pace, self.span)?;
+        clients.run(pace, span / 4)?.check()?;
+        let quiet = clients.run(pace, span)?;
         quiet.check()?;
         check_interrupt()?;
         let (stop, changed) = (AtomicBool::new(false), AtomicU64::new(0));
         let (busy, revoked_after) = thread::scope(|scope| {
             let changing: Vec<_> = (0..CHANGERS).map(|_| scope.spawn(|| self.change(admin, &stop, &changed))).collect();
-            let revoking = scope.spawn(|| revoke_one(admin, listen, self.span / 2));
-            let busy = clients.run(pace, self.span);
+            let revoking = scope.spawn(|| revoke_one(admin, listen, span / 2));
+            let busy = clients.run(pace, span);
             stop.store(true, Ordering::Relaxed);
             for changer in changing {
                 changer.join().map_err(|_| Failure::new("a changer panicked"))??;
@@ -114,6 +122,17 @@ impl Keys {
             due = (due + pause).max(Instant::now());
         }
         Ok(())
+    }
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let us = |time: Duration| time.as_secs_f64() * 1e6;
+        let (quiet, busy) = (us(self.quiet), us(self.busy));
+        let ratio = busy / quiet.max(1.0);
+        writeln!(out, "p99 without changes {quiet:.0} us, with them {busy:.0} us: {ratio:.2} x")?;
+        writeln!(out, "{:.0} keys a second made and revoked", self.changed)?;
+        write!(out, "a revoked key was good for {:.1} ms more", us(self.revoked_after) / 1e3)
     }
 }
 

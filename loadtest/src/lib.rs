@@ -6,6 +6,7 @@
 //! - `origin`, `client`, `stream`, `hold`: the two ends of a test, each one thread and one epoll;
 //! - `h2`: the two ends of tests of HTTP/2, which are other programs;
 //! - `reload`: reloads of large configurations, and what they hold up;
+//! - `keys`, `stored`: keys that come and go, and a store with many of them;
 //! - `copier`: a proxy that only copies bytes, the floor of all others;
 //! - `peer`: how each proxy is configured, started and stopped;
 //! - `probe`, `process`, `machine`, `debian`: what is read of the machine, and how its state is told;
@@ -43,6 +44,7 @@ pub mod report;
 pub mod schedule;
 pub mod slice;
 pub mod socket;
+pub mod stored;
 pub mod stream;
 pub mod summary;
 pub mod workload;

@@ -208,6 +208,11 @@ impl Gateway {
         Ok(Gateway(command.spawn().context(format_args!("starting {}", turnpike.display()))?))
     }
 
+    /// Its process.
+    pub(crate) fn id(&self) -> u32 {
+        self.0.id()
+    }
+
     pub(crate) fn wait_until_it_listens(&mut self, address: SocketAddr) -> Result<(), Failure> {
         let began = Instant::now();
         while TcpStream::connect(address).is_err() {

@@ -401,8 +401,8 @@ fn a_plan_that_changes_holds_at_once_and_what_was_used_stays_used() {
 
 #[test]
 fn a_revoked_key_is_refused_by_all_threads_while_many_requests_come() {
-    let span = Duration::from_secs(2);
-    let outcome = Keys { turnpike: binary(), shards: 2, requests: 500, keys: 20, span }.run().expect("a run");
+    let keys = Keys { turnpike: binary(), shards: 2, requests: 500, keys: 20, seconds: 2.0 };
+    let outcome = keys.run().expect("a run");
     assert!(outcome.revoked_after < Duration::from_secs(1), "{outcome:?}");
     assert!(outcome.changed > 1.0, "{outcome:?}");
 }
