@@ -9,6 +9,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use ahash::AHashMap;
+
 use crate::base::{AppId, ConsumerId, CredentialId, PlanId, ProductId, TenantId};
 use crate::config::spec::directory::{
     AllowanceSpec, AppSpec, ConsumerBody, GroupSpec, PlanSpec, ProductSpec, TenantSpec,
@@ -249,15 +251,15 @@ pub(crate) struct Assembly<'a> {
     before: Option<&'a Directory>,
     parts: Parts,
     catalogue: Catalogue,
-    consumers: HashMap<Box<str>, ConsumerId>,
-    apps: HashMap<Box<str>, AppId>,
+    consumers: AHashMap<Box<str>, ConsumerId>,
+    apps: AHashMap<Box<str>, AppId>,
 }
 
 impl<'a> Assembly<'a> {
     /// Without anything.
     pub(crate) fn new(numbers: &'a mut Numbers, before: Option<&'a Directory>) -> Assembly<'a> {
         let (parts, catalogue) = (Parts::default(), Catalogue::default());
-        Assembly { numbers, before, parts, catalogue, consumers: HashMap::new(), apps: HashMap::new() }
+        Assembly { numbers, before, parts, catalogue, consumers: AHashMap::new(), apps: AHashMap::new() }
     }
 
     /// All that a configuration declares.

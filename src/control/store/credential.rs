@@ -359,6 +359,8 @@ pub(super) fn each(
         sql.push_str(&format!(" AND {column} = $1"));
         wanted.push(Value::from(value));
     }
+    // In the order of the table. SQLite would take them by the index of what is not revoked, and look each one up.
+    sql.push_str(" ORDER BY number");
     database.each(&sql, &wanted, |row| {
         visit(effect_of(row)?);
         Ok(())

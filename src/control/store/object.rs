@@ -3,8 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use serde::Serialize;
-use serde::de::DeserializeOwned;
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 
 use crate::config::directory::{Declared, fault_of_name, faults_of_plan};
@@ -102,23 +101,20 @@ impl Body {
         if !json.is_object() {
             return Err(StoreFault::Invalid("a JSON object is expected".to_owned()));
         }
-        let body = Body::read(kind, json)?;
+        let body = Body::read(kind, json).map_err(|error| StoreFault::Invalid(error.to_string()))?;
         body.check()?;
         Ok(body)
     }
 
-    /// Reads a body that was checked when it was written.
-    fn read(kind: ObjectKind, json: Value) -> Result<Body, StoreFault> {
-        fn typed<T: DeserializeOwned>(json: Value) -> Result<T, StoreFault> {
-            serde_json::from_value(json).map_err(|error| StoreFault::Invalid(error.to_string()))
-        }
+    /// Reads a body, of a value or of a text. One of the store was checked when it was written.
+    fn read<'de, D: Deserializer<'de>>(kind: ObjectKind, json: D) -> Result<Body, D::Error> {
         Ok(match kind {
-            ObjectKind::Tenant => Body::Tenant(typed(json)?),
-            ObjectKind::Group => Body::Group(typed(json)?),
-            ObjectKind::Consumer => Body::Consumer(typed(json)?),
-            ObjectKind::Plan => Body::Plan(typed(json)?),
-            ObjectKind::Product => Body::Product(typed(json)?),
-            ObjectKind::App => Body::App(typed(json)?),
+            ObjectKind::Tenant => Body::Tenant(Deserialize::deserialize(json)?),
+            ObjectKind::Group => Body::Group(Deserialize::deserialize(json)?),
+            ObjectKind::Consumer => Body::Consumer(Deserialize::deserialize(json)?),
+            ObjectKind::Plan => Body::Plan(Deserialize::deserialize(json)?),
+            ObjectKind::Product => Body::Product(Deserialize::deserialize(json)?),
+            ObjectKind::App => Body::App(Deserialize::deserialize(json)?),
         })
     }
 
@@ -268,8 +264,9 @@ impl Expected {
 const COLUMNS: &str = "name, revision, created, updated, body";
 
 fn object_of(kind: ObjectKind, row: Row<'_>) -> Result<Object, StoreFault> {
-    let json: Value = serde_json::from_str(row.get(4)?).map_err(|error| StoreFault::Damaged(error.to_string()))?;
-    let body = Body::read(kind, json).map_err(|fault| StoreFault::Damaged(fault.to_string()))?;
+    let mut json = serde_json::Deserializer::from_str(row.get(4)?);
+    let body = Body::read(kind, &mut json).map_err(|error| StoreFault::Damaged(error.to_string()))?;
+    json.end().map_err(|error| StoreFault::Damaged(error.to_string()))?;
     Ok(Object { kind, name: row.get(0)?, revision: row.get(1)?, created: row.get(2)?, updated: row.get(3)?, body })
 }
 
