@@ -108,6 +108,15 @@ pub fn node(name: &str, arguments: &[&str]) -> Output {
     run("env", &[&[&*modules, "node", program.to_str().expect("a path")], arguments].concat())
 }
 
+/// A browser; `None`, and a line about it, where there is none.
+pub fn browser() -> Option<&'static str> {
+    let found = ["/usr/bin/chromium", "/usr/bin/google-chrome"].into_iter().find(|path| Path::new(path).exists());
+    if found.is_none() {
+        println!("SKIPPED: there is no /usr/bin/chromium, which `./test` installs");
+    }
+    found
+}
+
 /// The command that runs one of the Node programs beside the tests.
 pub fn node_command(name: &str, arguments: &[&str]) -> Command {
     let program = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/processes/node").join(name);

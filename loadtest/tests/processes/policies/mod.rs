@@ -4,9 +4,11 @@
 mod access;
 mod authorize;
 mod bandwidth;
+mod bots;
 mod browsers_and_bodies;
 mod compression;
 mod concurrency;
+mod cors;
 mod header_names;
 mod identify;
 mod limit_kinds;

@@ -2,7 +2,6 @@
 //! People sign in at an issuer of others (`oidc-provider`), with curl and its cookie jar, and with a real browser where
 //! there is one.
 
-use std::path::Path;
 use std::process::{Child, Stdio};
 use std::time::Duration;
 
@@ -11,7 +10,7 @@ use serde_json::Value;
 
 use crate::harness::client::Client;
 use crate::harness::gateway::signal;
-use crate::harness::tool::{node, node_command, reserved, run};
+use crate::harness::tool::{browser, node, node_command, reserved, run};
 use crate::harness::{Gateway, Origin, Setup, wait_for};
 
 /// An issuer made of `oidc-provider`, and the gateway as its client.
@@ -206,12 +205,7 @@ fn operators_see_sessions_and_end_them() {
 
 #[test]
 fn a_real_browser_signs_in_and_calls_from_pages() {
-    let Some(browser) =
-        ["/usr/bin/chromium", "/usr/bin/google-chrome"].into_iter().find(|path| Path::new(path).exists())
-    else {
-        println!("SKIPPED: there is no /usr/bin/chromium, which `./test` installs");
-        return;
-    };
+    let Some(browser) = browser() else { return };
     let site = Site::start(2, "");
     let said = node("browser_login.js", &[browser, &site.gateway.url("/orders")]);
     assert_eq!(said.code, 0, "{}", said.all());
