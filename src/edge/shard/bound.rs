@@ -172,10 +172,6 @@ impl<N: Net> Bound<N> {
         // lock.
         let tables = plan.listeners.iter().map(|listener| listener.table.clone()).collect();
         let http2 = plan.listeners.iter().map(|listener| Rc::new(listener.http2.limits.clone())).collect();
-        let condition = |policy: &PolicyPlan| match &policy.condition {
-            Condition::When(program) => Some(program.clone()),
-            Condition::Always | Condition::Never => None,
-        };
         let conditions = plan.policies.iter().map(condition).collect();
         let expressions = plan.policies.iter().map(|policy| policy.policy.expression().cloned()).collect();
         let held = before.map(|before| (&before.plan.transcoders[..], &before.transcoders));
@@ -308,5 +304,13 @@ impl<N: Net> Bound<N> {
     /// Every upstream with its id.
     pub(crate) fn upstreams(&self) -> impl Iterator<Item = (UpstreamId, &Rc<Upstream<N>>)> {
         (0..).map(UpstreamId).zip(&self.states.upstreams)
+    }
+}
+
+/// A shard's copy of what must hold for a policy to be asked.
+fn condition(policy: &PolicyPlan) -> Option<Program> {
+    match &policy.condition {
+        Condition::When(program) => Some(program.clone()),
+        Condition::Always | Condition::Never => None,
     }
 }

@@ -252,8 +252,8 @@ fn over_tls(redis: &Redis, host: &str, authority: &Authority) -> Gateway {
     let port = redis.address.port();
     let section = format!("[redis]\nurl = \"rediss://{host}:{port}\"\npassword = \"secret\"\nca = \"ca.pem\"\n");
     Setup::new(format!(
-        "{WEB}\n{section}\n[policy.all]\nrate_limit = {{ windows = [\"100/month\"], key = \"header:X-Key\", counted_in = \
-         \"redis\" }}\n[[route]]\nanswer = {{ body = \"in\" }}\npolicies = [\"all\"]\n"
+        "{WEB}\n{section}\n[policy.all]\nrate_limit = {{ windows = [\"100/month\"], key = \"header:X-Key\", \
+         counted_in = \"redis\" }}\n[[route]]\nanswer = {{ body = \"in\" }}\npolicies = [\"all\"]\n"
     ))
     .file("ca.pem", &authority.pem)
     .shards(2)

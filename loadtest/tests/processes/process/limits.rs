@@ -58,8 +58,8 @@ fn in_store(folder: &Path) -> Gateway {
     let store = folder.join("turnpike.db");
     let config = format!(
         "{TOKENS}{WEB}[store]\npath = \"{}\"\n[policy.monthly]\nrate_limit = {{ windows = [\"100000/s\", \
-         \"{QUOTA}/month\"], key = \"header:X-Key\", counted_in = \"store\" }}\n[[route]]\npath = \"/monthly\"\nanswer = \
-         {{ body = \"in\" }}\npolicies = [\"monthly\"]\n",
+         \"{QUOTA}/month\"], key = \"header:X-Key\", counted_in = \"store\" }}\n[[route]]\npath = \"/monthly\"\n\
+         answer = {{ body = \"in\" }}\npolicies = [\"monthly\"]\n",
         store.display()
     );
     Setup::new(config).log("").shards(2).server("watch = false").start()

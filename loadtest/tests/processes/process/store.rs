@@ -238,8 +238,8 @@ fn over_tls_a_database_is_believed_by_its_authority_and_its_name_alone() {
     assert_eq!(send(&good, "PUT", "/consumers/acme", &json!({})).0, 201);
     let key = new_key(&good, "acme");
     assert_eq!(with_key(&good, text(&key, "key")), 200);
-    let secured = "SELECT count(*) > 0 FROM pg_stat_ssl JOIN pg_stat_activity USING (pid) WHERE ssl AND application_name = \
-                   'turnpike'";
+    let secured = "SELECT count(*) > 0 FROM pg_stat_ssl JOIN pg_stat_activity USING (pid) WHERE ssl \
+                   AND application_name = 'turnpike'";
     assert_eq!(postgres.sql(secured), "t", "the gateway's own connection is secured");
     for (host, file, words) in [("localhost", &theirs, "UnknownIssuer"), ("127.0.0.1", &ours, "not valid for name")] {
         let gateway = over(host, file);
