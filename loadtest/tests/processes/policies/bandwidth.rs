@@ -60,8 +60,8 @@ const RATE: usize = 1024 * 1024;
 /// A gateway with two threads on which requests of a key share a rate in each direction.
 fn shared(origin: &Origin) -> Gateway {
     Setup::new(format!(
-        "{WEB}\nhttp2 = {{ cleartext = true }}\n[policy.shared]\nbandwidth = {{ download = \"1MiB\", upload = \"1MiB\", \
-         key = \"header:X-Key\" }}\n[[route]]\nto = \"http://{}\"\npolicies = [\"shared\"]\n",
+        "{WEB}\nhttp2 = {{ cleartext = true }}\n[policy.shared]\nbandwidth = {{ download = \"1MiB\", \
+         upload = \"1MiB\", key = \"header:X-Key\" }}\n[[route]]\nto = \"http://{}\"\npolicies = [\"shared\"]\n",
         origin.address
     ))
     .shards(2)
