@@ -56,6 +56,8 @@ fn an_upload_passes_at_the_rate() {
 }
 
 const RATE: usize = 1024 * 1024;
+/// What each thread may let pass beyond that, as the policy's page says.
+const SLACK: usize = 16 * 1024;
 
 /// A gateway with two threads on which requests of a key share a rate in each direction.
 fn shared(origin: &Origin) -> Gateway {
@@ -71,7 +73,7 @@ fn shared(origin: &Origin) -> Gateway {
 
 /// So many bytes passed in so long: at the rate, but for what may pass at once in the beginning, and almost all of it.
 fn assert_at_rate(what: &str, bytes: usize, time: Duration) {
-    let behind = (bytes - RATE / 4) as f64 / RATE as f64;
+    let behind = (bytes - RATE / 4 - 2 * SLACK) as f64 / RATE as f64;
     let share = behind / time.as_secs_f64();
     println!("{what}: {bytes} bytes in {time:?}, {:.0} % of the rate", share * 100.0);
     assert!(share <= 1.03, "{what}: {bytes} bytes in {time:?}");

@@ -294,7 +294,8 @@ fn over_tls_a_redis_is_believed_by_its_authority_and_its_name_alone() {
 fn what_quotas_lease_and_grant_is_counted_by_limit() {
     let folder = TempDir::new().expect("a folder");
     let gateway = in_store(folder.path());
-    assert_eq!(use_up(gateway.here(), 2, "k", 500).0, 500);
+    // The last ones may be under way on both connections.
+    let used = u64::from(use_up(gateway.here(), 2, "k", 500).0);
     let value = |name: &str| -> u64 {
         let labels = "{policy=\"all\",window=\"month\",database=\"store\"} ";
         let start = format!("turnpike_quota_{name}{labels}");
@@ -304,8 +305,8 @@ fn what_quotas_lease_and_grant_is_counted_by_limit() {
     };
     let (leased, granted) = (value("leased_total"), value("granted_total"));
     let percent = u64::from(QUOTA) / 100;
-    assert!((500..=500 + percent).contains(&leased), "{leased} leased");
-    assert!((500..=leased).contains(&granted), "{granted} granted of {leased}");
+    assert!((used..=used + percent).contains(&leased), "{leased} leased");
+    assert!((used..=leased).contains(&granted), "{granted} granted of {leased}");
     let metrics = gateway.metrics();
     assert!(metrics.contains("turnpike_quota_database_up{database=\"store\"} 1"), "{metrics}");
     assert!(metrics.contains("turnpike_quota_outages_total{database=\"store\"} 0"), "{metrics}");
@@ -313,6 +314,6 @@ fn what_quotas_lease_and_grant_is_counted_by_limit() {
     let lease = &status["limits"][0]["leases"][0];
     assert_eq!((lease["window"].as_str(), lease["leased"].as_u64()), (Some("month"), Some(leased)), "{status}");
     // What is not used comes back when the key is idle.
-    let is_back = || value("returned_total") > 0 && value("leased_total") - value("given_back_total") == 500;
+    let is_back = || value("returned_total") > 0 && value("leased_total") - value("given_back_total") == used;
     wait_for("it to come back", || is_back().then_some(()));
 }
