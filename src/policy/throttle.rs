@@ -37,7 +37,7 @@ pub struct KeyedRate {
 }
 
 /// What one unit of a shared rate is.
-pub const UNIT_BYTES: u64 = 16;
+pub(crate) const UNIT_BYTES: u64 = 16;
 
 /// The rates of one exchange.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

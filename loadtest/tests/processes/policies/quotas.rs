@@ -114,7 +114,7 @@ fn a_quota_in_the_store_outlives_any_number_of_kills() {
     assert!(got > 0, "the kills left nothing to prove");
     assert!(all <= QUOTA, "{all} of {QUOTA}");
     // One percent for each kill, and one that lies on threads at the end.
-    let least = QUOTA - QUOTA / 100 * (kills as u32 + 1);
+    let least = QUOTA - QUOTA / 100 * (kills + 1);
     assert!(all >= least, "{all} of {QUOTA}, of which {least} should be usable");
 }
 
