@@ -15,6 +15,7 @@ mod store;
 mod tls;
 mod upstream;
 mod usage;
+mod version;
 
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -65,6 +66,7 @@ pub(crate) use upstream::{
     UpstreamTlsPlan,
 };
 pub(crate) use usage::{UsageExportPlan, UsageMode, UsagePlan};
+pub(crate) use version::VersionPlan;
 
 /// Everything that a process needs to serve.
 #[derive(Debug)]
@@ -272,6 +274,8 @@ pub struct RoutePlan {
     pub logged: Option<Share>,
     /// What becomes of its usage.
     pub usage: UsageMode,
+    /// The version of an API that it says it is.
+    pub version: Option<VersionId>,
 }
 
 /// Where a route ends.
@@ -370,15 +374,6 @@ pub struct FixedAnswer {
     pub body: Template,
 }
 
-/// A version of an API.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct VersionPlan {
-    /// The policy that knows it.
-    pub policy: Arc<str>,
-    /// Its name.
-    pub name: Arc<str>,
-}
-
 /// One policy instance.
 #[derive(Debug)]
 pub struct PolicyPlan {
@@ -418,6 +413,7 @@ impl RoutePlan {
             logged: self.logged.clone(),
             staged: false,
             usage: self.usage,
+            version: None,
         }
     }
 

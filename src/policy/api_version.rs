@@ -4,7 +4,8 @@
 //! purpose (brown-outs), so that its last users notice before it is gone.
 //!
 //! A request names its version in one place or in several that agree. What names none has the default version; what
-//! names one that is not known is refused, and so is what names two.
+//! names one that is not known is refused, and so is what names two. Where the route says its version, requests are not
+//! looked at.
 
 mod place;
 
@@ -23,7 +24,7 @@ pub(crate) use place::Place;
 /// The versions of an API.
 #[derive(Clone, Debug)]
 pub struct Plan {
-    /// Where a request names its version; at least one.
+    /// Where a request names its version; none where routes say it.
     pub places: Box<[Place]>,
     /// The versions.
     pub versions: Box<[Version]>,
@@ -106,9 +107,13 @@ impl Kind for Plan {
         if let Some(name) = &self.told {
             effects.to_upstream.remove(&facts.request.head.fields, facts.request.bytes, name);
         }
-        let at = match self.version(facts) {
-            Ok(at) => at,
-            Err(refusal) => return refusal,
+        let said = effects.version.and_then(|id| id.0.checked_sub(self.first.0)).map(|at| at as usize);
+        let at = match said.filter(|at| *at < self.versions.len()) {
+            Some(at) => at,
+            None => match self.version(facts) {
+                Ok(at) => at,
+                Err(refusal) => return refusal,
+            },
         };
         let Some(version) = self.versions.get(at) else { return Decision::Respond(LocalResponse::INTERNAL) };
         *memo = u16::try_from(at).ok();
@@ -148,17 +153,18 @@ impl Kind for Plan {
 }
 
 impl Plan {
+    /// The version of this name.
+    pub(crate) fn named(&self, name: &[u8]) -> Option<usize> {
+        let named = |text: &str| text.as_bytes().eq_ignore_ascii_case(name);
+        let mut versions = self.versions.iter();
+        versions.position(|version| named(&version.name) || version.aliases.iter().any(|alias| named(alias)))
+    }
+
     /// Which version a request is for.
     fn version<L>(&self, facts: &Facts<'_, L>) -> Result<usize, Decision<'_>> {
         let mut found = None;
-        let known = |name: &[u8]| {
-            let named = |text: &str| text.as_bytes().eq_ignore_ascii_case(name);
-            self.versions
-                .iter()
-                .position(|version| named(&version.name) || version.aliases.iter().any(|alias| named(alias)))
-        };
         for place in &self.places {
-            let at = match place.look(facts.request, facts.path, known) {
+            let at = match place.look(facts.request, facts.path, |name| self.named(name)) {
                 Named::Nothing => continue,
                 Named::Version(at) => at,
                 Named::Unknown => {

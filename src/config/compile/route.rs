@@ -100,6 +100,7 @@ impl Compiler<'_> {
             self.error(spec.location, title);
         }
         let usage = self.usage_mode(route.usage.as_ref());
+        let version = self.version_of_route(spec, policies.iter().map(|(_, PolicyId(at))| &all[*at as usize].plan));
         let plan = RoutePlan {
             name: name.into(),
             action,
@@ -111,6 +112,7 @@ impl Compiler<'_> {
             params: names.iter().map(|name| Arc::from(&**name)).collect(),
             staged: calls || compresses || usage == UsageMode::Billed,
             usage,
+            version,
             scanned,
             answers_preflights,
             logged: route.access_log.then(|| {

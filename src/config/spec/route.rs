@@ -105,6 +105,9 @@ table! {
         /// What becomes of the usage of this route: `"off"`, `"counted"` or `"billed"`. Without it what `routes` of
         /// `[usage]` says, and nothing where there is no `[usage]`.
         usage: Option<Located<UsageMode>> = None,
+        /// The version of an API that this route serves, such as `"v1"`: it is `{version}` in logs, usage and metrics.
+        /// With a policy `api_version` on the route it is one of its versions, and requests need not name it.
+        version: Option<Located<String>> = None,
         /// Waits for the response.
         timeouts: RouteTimeouts = RouteTimeouts::default(),
         /// When a failed attempt is retried on another endpoint.

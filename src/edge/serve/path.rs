@@ -113,6 +113,9 @@ async fn answer<N: Net, S: BodySource, K: Client>(exchange: &mut Exchange<'_, N,
         },
     };
     let route = exchange.context.bound.plan.route(id);
+    if route.version.is_some() {
+        (exchange.state.effects.version, exchange.state.record.version) = (route.version, route.version);
+    }
     if route.usage == UsageMode::Billed {
         usage::begin(exchange.context, exchange.state)?;
     }

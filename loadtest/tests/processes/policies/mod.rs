@@ -18,3 +18,4 @@ mod quotas;
 mod rate_limits;
 mod token_issuer;
 mod tokens;
+mod versions;

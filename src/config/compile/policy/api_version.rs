@@ -6,18 +6,18 @@ use crate::config::compile::Compiler;
 use crate::config::compile::fields::Head;
 use crate::config::compile::policy::context::Context;
 use crate::config::location::Located;
-use crate::config::plan::VersionPlan;
+use crate::config::plan::{PolicyPlan, VersionPlan};
 use crate::config::report::Report;
 use crate::config::spec::policy::api_version::{BrownoutSpec, Spec, VersionSpec};
+use crate::config::spec::route::RouteSpec;
+use crate::policy::Policy;
 use crate::policy::api_version::{Brownout, Place, Plan, Version};
 
 /// Compiles it; `None` where that was reported.
 pub(super) fn compile(compiler: &mut Compiler<'_>, spec: &Located<Spec>, context: &Context<'_>) -> Option<Plan> {
     let Spec { from, versions, default, unknown, tell, enforce_sunset } = &spec.value;
-    for (missing, name) in [(from.is_empty(), "from"), (versions.0.is_empty(), "versions")] {
-        if missing {
-            compiler.absent(spec.location, Report::error(spec.location, format!("`{name}` is missing")));
-        }
+    if versions.0.is_empty() {
+        compiler.absent(spec.location, Report::error(spec.location, "`versions` is missing"));
     }
     if !matches!(unknown.value, 400 | 404 | 406) {
         compiler.error(unknown.location, "400, 404 or 406");
@@ -73,6 +73,48 @@ fn vary(places: &[Place]) -> String {
 }
 
 impl Compiler<'_> {
+    /// The version that a route says it is: one of its policy's, or one without a policy.
+    pub(in crate::config::compile) fn version_of_route<'p>(
+        &mut self,
+        route: &Located<RouteSpec>,
+        policies: impl Iterator<Item = &'p PolicyPlan>,
+    ) -> Option<VersionId> {
+        let mut own = policies.filter_map(|plan| {
+            let Policy::ApiVersion(versions) = &plan.policy else { return None };
+            Some((&*plan.name, versions))
+        });
+        let Some(version) = &route.value.version else {
+            if let Some((name, _)) = own.find(|(_, plan)| plan.places.is_empty() && plan.default.is_none()) {
+                let title = format!("the policy `{name}` has no `from`, and the route says no `version`");
+                self.faults.push(Report::error(route.location, title));
+            }
+            return None;
+        };
+        let mut known = None;
+        for (name, plan) in own {
+            let Some(at) = plan.named(version.value.as_bytes()) else {
+                let report =
+                    Report::error(version.location, format!("the policy `{name}` has no version `{}`", version.value));
+                self.faults.push(report.suggest(&version.value, plan.versions.iter().map(|version| &*version.name)));
+                return None;
+            };
+            known.get_or_insert(VersionId(plan.first.0 + at as u32));
+        }
+        known.or_else(|| self.version_without_policy(version))
+    }
+
+    fn version_without_policy(&mut self, name: &Located<String>) -> Option<VersionId> {
+        if !self.is_version_name(name) {
+            return None;
+        }
+        let plan = VersionPlan { policy: "".into(), name: name.value.as_str().into() };
+        let at = self.versions.iter().position(|known| *known == plan).unwrap_or_else(|| {
+            self.versions.push(plan);
+            self.versions.len() - 1
+        });
+        Some(VersionId(at as u32))
+    }
+
     fn version_place(&mut self, text: &Located<String>) -> Option<Place> {
         let (kind, rest) = text.value.split_once(':').unwrap_or((&text.value, ""));
         let bytes = || -> Box<[u8]> { rest.as_bytes().into() };
@@ -97,12 +139,18 @@ impl Compiler<'_> {
         place
     }
 
-    /// Checks a name of a version, which no other has.
-    fn version_name<'n>(&mut self, name: &'n Located<String>, names: &mut Vec<&'n Located<String>>) {
+    fn is_version_name(&mut self, name: &Located<String>) -> bool {
         let good = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
-        if name.value.is_empty() || !name.value.bytes().all(good) {
+        let is_good = !name.value.is_empty() && name.value.bytes().all(good);
+        if !is_good {
             self.error(name.location, "a version's name has letters, digits, `.`, `_` and `-`");
         }
+        is_good
+    }
+
+    /// Checks a name of a version, which no other has.
+    fn version_name<'n>(&mut self, name: &'n Located<String>, names: &mut Vec<&'n Located<String>>) {
+        self.is_version_name(name);
         match names.iter().find(|known| known.value.eq_ignore_ascii_case(&name.value)) {
             Some(first) => {
                 let report = Report::error(name.location, format!("a second version is named `{}`", name.value));

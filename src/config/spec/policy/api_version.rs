@@ -15,7 +15,7 @@ table! {
         /// Where a request names its version: `"path"` (the first segment) or `"path:2"` (the second), `"header:NAME"`,
         /// `"query:NAME"`, `"media:NAME"` (a parameter of a media type in `Accept` or `Content-Type`), or
         /// `"vendor:application/vnd.acme."` (what stands behind that in such a type, up to a `+`). Where several places
-        /// name a version, they must agree, else the request gets 400.
+        /// name a version, they must agree, else the request gets 400. Without it each route says its `version`.
         from: Many<Located<String>> = Many::default(),
         /// The versions, by name.
         versions: Named<Located<VersionSpec>> = Named::default(),
