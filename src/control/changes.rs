@@ -34,8 +34,12 @@ impl Plane {
 
     /// The store was opened: its directory is the first that shards get.
     pub(super) fn begin_store(&mut self, mut opened: Opened, events: &mut Events) {
-        if let Some(fault) = &opened.fault {
-            tracing::error!(%fault, "the store cannot be read; only what the configuration declares is known");
+        match &opened.fault {
+            Some(fault) if opened.read => tracing::error!(%fault, "the store can be read, but not written"),
+            Some(fault) => {
+                tracing::error!(%fault, "the store cannot be read; only what the configuration declares is known");
+            }
+            None => {}
         }
         events.store = opened.events.take();
         let revoked = std::mem::take(&mut opened.revoked);

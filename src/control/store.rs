@@ -41,7 +41,7 @@ use crate::control::store::database::Database;
 use crate::control::store::fault::StoreFault;
 pub(crate) use crate::control::store::thread::StoreEvent;
 use crate::control::store::thread::{Job, StoreThread};
-use crate::net::machine;
+use crate::net::machine::{self, BusErrors};
 use crate::policy::directory::Snapshot;
 use crate::policy::login::Revocation;
 
@@ -86,7 +86,9 @@ pub(crate) struct Opened {
     pub numbers: Numbers,
     /// Sessions of browsers that ended before their time.
     pub revoked: Vec<Revocation>,
-    /// Why it could not be read.
+    /// Was it read? Where it was not, only what the configuration declares is known.
+    pub read: bool,
+    /// Why it cannot be read, or can only be read.
     pub fault: Option<StoreFault>,
 }
 
@@ -99,29 +101,44 @@ impl std::fmt::Debug for Opened {
 /// Opens a store and reads it. Takes as long as it is large: not for the control plane's thread. Fails where the store
 /// must not be touched: another program or a newer version wrote it.
 pub(crate) fn open(target: &StoreTarget, declared: &Arc<Declared>) -> Result<Opened, StoreFault> {
+    let _watch = BusErrors::watch();
     let mut numbers = Numbers::default();
     let mut revoked = Vec::new();
-    let read = thread::open(target).and_then(|mut database| {
+    let mut read = |mut database: Database| {
         // What is changed while it is read is read again.
         let seen = changes::last(&mut database)?;
         revoked = session::revocations(&mut database, machine::wall())?;
         let snapshot = load::snapshot(&mut database, declared, &mut numbers)?;
         Ok((database, seen, snapshot))
-    });
-    let (database, seen, snapshot, fault) = match read {
-        Ok((database, seen, snapshot)) => (Some(database), Some(seen), snapshot, None),
-        Err(fault @ (StoreFault::Newer { .. } | StoreFault::Foreign)) => return Err(fault),
-        Err(fault) => (None, None, load::declared_only(declared, &mut numbers), Some(fault)),
     };
+    let writable = thread::open(target).and_then(|mut database| changes::probe(&mut database).map(|()| database));
+    let (read, fault) = match writable {
+        Ok(database) => (read(database), None),
+        Err(fault @ (StoreFault::Newer { .. } | StoreFault::Foreign)) => return Err(fault),
+        // A file that cannot be written may still be read.
+        Err(fault) => match target {
+            StoreTarget::File(path) => (file::open_to_read(path).and_then(&mut read), Some(fault)),
+            StoreTarget::Server(_) => (Err(fault), None),
+        },
+    };
+    let (opened, snapshot, fault) = match read {
+        Ok((database, seen, snapshot)) => ((Some(database), Some(seen)), snapshot, fault),
+        Err(unread @ (StoreFault::Newer { .. } | StoreFault::Foreign)) => return Err(unread),
+        Err(unread) => {
+            let snapshot = load::declared_only(declared, &mut numbers);
+            ((None, None), snapshot, Some(fault.unwrap_or(unread)))
+        }
+    };
+    let read = opened.1.is_some();
     let (jobs, waiting) = sync_channel(STORE_JOBS_MAX);
     let (events_in, events) = mpsc::unbounded_channel();
     let open = Arc::new(AtomicUsize::new(0));
-    let thread = StoreThread::new(target.clone(), database, seen, events_in);
+    let thread = StoreThread::new(target.clone(), opened, fault.as_ref(), events_in);
     let started = Builder::new().name("store".to_owned()).spawn(move || thread.run(&waiting));
     started.map_err(|error| StoreFault::Unavailable(error.to_string()))?;
     let store = Store { jobs, open: Arc::clone(&open), writes: 0 };
     let (events, declared) = (Some(StoreEvents { events, open }), Arc::clone(declared));
-    Ok(Opened { store, events, declared, snapshot, numbers, revoked, fault })
+    Ok(Opened { store, events, declared, snapshot, numbers, revoked, read, fault })
 }
 
 impl Store {

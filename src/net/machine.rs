@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The few questions to the machine that have no safe function in the standard library: its clocks as `Tick` and
-//! `Wall`, its cores, its limit on descriptors, three socket calls, signals to other processes, and the account.
+//! `Wall`, its cores, its limit on descriptors, three socket calls, signals to other processes,
+//! pages of mapped files that are gone, and the account.
 //!
 //! Both planes use it; `Tick`s of all threads have the same start and may be compared.
 
 mod account;
+mod bus_errors;
 mod processes;
 
 use std::io;
@@ -16,6 +18,7 @@ use socket2::SockRef;
 use crate::base::{Tick, Wall};
 
 pub(crate) use account::{Account, is_root};
+pub(crate) use bus_errors::BusErrors;
 pub(crate) use processes::{Signal, ended_child, send_signal};
 
 /// Now, monotonic.

@@ -3,7 +3,7 @@
 
 use std::fs::{self, OpenOptions};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags};
@@ -53,8 +53,31 @@ fn make(path: &Path) -> Result<(), StoreFault> {
 /// Opens a file that is there, to read it.
 pub(crate) fn open_to_read(path: &Path) -> Result<Database, StoreFault> {
     let mut database = Database::from(Sqlite::new(connect(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?));
+    match schema::check(&mut database) {
+        Ok(()) => Ok(database),
+        // SQLite wants to make the files beside it, which cannot be made in a folder that is only read. Without a log
+        // the file is all that there is, and nobody writes it.
+        Err(StoreFault::Unavailable(_)) if !with_ending(path, "-wal").exists() => open_alone(path),
+        Err(fault) => Err(fault),
+    }
+}
+
+/// Opens a file that nobody writes, without the files beside it.
+fn open_alone(path: &Path) -> Result<Database, StoreFault> {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/._-".contains(&byte);
+    let bytes = path.as_os_str().as_encoded_bytes().iter();
+    let encoded = bytes.map(|&byte| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") });
+    let address = format!("file:{}?immutable=1", encoded.collect::<String>());
+    let mode = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI;
+    let mut database = Database::from(Sqlite::new(connect(Path::new(&address), mode)?));
     schema::check(&mut database)?;
     Ok(database)
+}
+
+fn with_ending(path: &Path, ending: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(ending);
+    name.into()
 }
 
 /// What is wrong with a file, line by line; nothing where it is sound.

@@ -14,6 +14,7 @@ use crate::control::store::database::{Database, Dialect};
 use crate::control::store::effect::Effect;
 use crate::control::store::fault::StoreFault;
 use crate::control::store::{file, load, server};
+use crate::net::machine::BusErrors;
 
 /// How often a file is looked at for changes of others. Another process uses it during a binary upgrade only.
 const FILE_LOOKED_AT: Duration = Duration::from_secs(1);
@@ -79,19 +80,20 @@ pub(super) struct StoreThread {
 }
 
 impl StoreThread {
-    /// For a store that was opened and read up to the change `seen`, or not.
+    /// For a store that was read up to the change `seen`, or not, and that can be written, or not.
     pub(super) fn new(
         target: StoreTarget,
-        database: Option<Database>,
-        seen: Option<u64>,
+        (database, seen): (Option<Database>, Option<u64>),
+        fault: Option<&StoreFault>,
         events: mpsc::UnboundedSender<StoreEvent>,
     ) -> StoreThread {
-        let (was_up, look_at) = (seen.is_some(), Instant::now());
+        let (was_up, look_at) = (fault.is_none(), Instant::now());
         StoreThread { target, database, seen, events, was_up, look_at, open_again: OPEN_AGAIN_MIN }
     }
 
     /// Until nobody can ask any more. What was asked before is done.
     pub(super) fn run(mut self, jobs: &Receiver<Job>) {
+        let _watch = BusErrors::watch();
         loop {
             match jobs.recv_timeout(self.look_at.saturating_duration_since(Instant::now())) {
                 Ok(job) => self.take(job),
@@ -100,6 +102,10 @@ impl StoreThread {
             }
             if Instant::now() >= self.look_at {
                 self.look();
+            }
+            // What SQLite shares with other processes is in a mapped file, of which it would lose sight.
+            if BusErrors::take() {
+                self.failed(StoreFault::Unavailable("its shared memory is gone: the disk may have failed".to_owned()));
             }
         }
     }

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use crate::harness::certificates::Authority;
-use crate::harness::gateway::{WEB, binary};
+use crate::harness::gateway::{SOON, WEB, binary};
 use crate::harness::postgres::Postgres;
 use crate::harness::{Client, Gateway, Setup, run, wait_for};
 
@@ -310,6 +310,105 @@ fn a_full_disk_refuses_writes_and_loses_nothing() {
         assert_eq!(send(&gateway, "GET", &path, &Value::Null).0, 200, "{path} was acknowledged");
     }
     let checked = run(binary(), &["store", "check", &gateway.path("turnpike.db").display().to_string()]);
+    assert_eq!(checked.code, 0, "{}", checked.all());
+}
+
+/// A folder and its files that nobody can write as long as this lives.
+struct Frozen<'p>(&'p Path);
+
+impl Frozen<'_> {
+    fn new(folder: &Path) -> Frozen<'_> {
+        Frozen::change(folder, "a-w", "+i");
+        Frozen(folder)
+    }
+
+    /// Modes do not bind root, and the attribute does; others may not set it, and need not.
+    fn change(folder: &Path, mode: &str, attribute: &str) {
+        let files = fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("a file").path());
+        let paths: Vec<String> = files.chain([folder.to_owned()]).map(|path| path.display().to_string()).collect();
+        let paths: Vec<&str> = paths.iter().map(String::as_str).collect();
+        let root = run("id", &["-u"]).text().trim() == "0";
+        let attributes = || assert_eq!(run("chattr", &[&[attribute], &*paths].concat()).code, 0, "{paths:?}");
+        if root && attribute == "-i" {
+            attributes();
+        }
+        assert_eq!(run("chmod", &[&[mode], &*paths].concat()).code, 0, "{paths:?}");
+        if root && attribute == "+i" {
+            attributes();
+        }
+    }
+}
+
+impl Drop for Frozen<'_> {
+    fn drop(&mut self) {
+        Frozen::change(self.0, "u+w", "-i");
+    }
+}
+
+fn is_refused(gateway: &Gateway, path: &str) {
+    let (status, problem) = send(gateway, "PUT", path, &json!({}));
+    assert_eq!((status, &problem["type"]), (503, &json!("urn:turnpike:problem:store-failed")), "{problem}");
+}
+
+fn says_that_it_is_down(gateway: &Gateway) {
+    wait_for("it to be said", || gateway.metrics().contains("\nturnpike_store_up 0").then_some(()));
+    let ready = gateway.admin_get("/readyz").expect("it lives");
+    assert_eq!(ready.status, 200);
+    assert!(ready.text().contains("the store cannot be read or written"), "{}", ready.text());
+}
+
+fn takes_writes_again(gateway: &Gateway, path: &str) {
+    wait_for("writes to be taken", || (send(gateway, "PUT", path, &json!({})).0 < 300).then_some(()));
+    wait_for("it to be said", || gateway.metrics().contains("\nturnpike_store_up 1").then_some(()));
+}
+
+#[test]
+fn a_file_that_can_only_be_read_is_read_at_the_start_and_said() {
+    let mut gateway = setup("path = \"{dir}/kept/turnpike.db\"").start();
+    let folder = gateway.path("kept");
+    assert_eq!(send(&gateway, "PUT", "/consumers/acme", &json!({})).0, 201);
+    let key = new_key(&gateway, "acme");
+    // Once with the log of a process that was killed, and once without.
+    for end in ["KILL", "TERM"] {
+        gateway.signal(end);
+        gateway.wait(SOON);
+        let frozen = Frozen::new(&folder);
+        gateway.start_again();
+        assert_eq!((with_key(&gateway, text(&key, "key")), with_key(&gateway, "filed-key-0123456789")), (200, 200));
+        says_that_it_is_down(&gateway);
+        is_refused(&gateway, "/groups/gold");
+        wait_for("it to be read", || (send(&gateway, "GET", "/consumers/acme", &Value::Null).0 == 200).then_some(()));
+        assert!(gateway.said().contains("the store can be read, but not written"), "{}", gateway.said());
+        drop(frozen);
+        takes_writes_again(&gateway, "/groups/late");
+    }
+}
+
+#[test]
+fn a_file_that_cannot_be_written_any_more_or_loses_its_shared_memory_stops_nobody() {
+    let gateway = setup("path = \"{dir}/kept/turnpike.db\"").start();
+    let folder = gateway.path("kept");
+    assert_eq!(send(&gateway, "PUT", "/consumers/acme", &json!({})).0, 201);
+    let key = new_key(&gateway, "acme");
+    // Who is not root cannot take a right from a file that is open.
+    if run("id", &["-u"]).text().trim() == "0" {
+        let frozen = Frozen::new(&folder);
+        is_refused(&gateway, "/groups/gold");
+        says_that_it_is_down(&gateway);
+        assert_eq!(with_key(&gateway, text(&key, "key")), 200);
+        drop(frozen);
+        takes_writes_again(&gateway, "/groups/gold");
+    }
+    // Whoever touches what was mapped of it gets SIGBUS.
+    let before = gateway.said().matches("the store fails").count();
+    fs::OpenOptions::new().write(true).open(folder.join("turnpike.db-shm")).expect("it").set_len(0).expect("cut");
+    wait_for("it to be seen", || (gateway.said().matches("the store fails").count() > before).then_some(()));
+    assert_eq!(with_key(&gateway, text(&key, "key")), 200);
+    takes_writes_again(&gateway, "/groups/late");
+    for path in ["/consumers/acme", "/groups/late"] {
+        assert_eq!(send(&gateway, "GET", path, &Value::Null).0, 200, "{path} was acknowledged");
+    }
+    let checked = run(binary(), &["store", "check", &folder.join("turnpike.db").display().to_string()]);
     assert_eq!(checked.code, 0, "{}", checked.all());
 }
 
