@@ -16,6 +16,7 @@ pub(crate) mod status;
 pub(crate) mod store;
 pub(crate) mod traces;
 pub(crate) mod upgrade;
+pub(crate) mod usage;
 
 mod call;
 mod certificates;
@@ -57,7 +58,6 @@ mod systemd;
 mod tally;
 mod transcode;
 mod upstreams;
-mod usage;
 mod usage_export;
 mod watch;
 

@@ -26,7 +26,7 @@ const FORGET: Duration = Duration::from_secs(600);
 
 /// Something that was begun and has ended.
 #[derive(Debug)]
-pub(super) enum UsageEvent {
+pub(crate) enum UsageEvent {
     /// An order was recorded, or not.
     Recorded(Result<Recorded, StoreFault>),
     /// The next part of an export was read; `None` where nothing is to be exported.
@@ -38,11 +38,11 @@ pub(super) enum UsageEvent {
 }
 
 /// Batches of shards, by their numbers.
-pub(super) type Batches = Arc<Vec<(usize, UsageBatch)>>;
+pub(crate) type Batches = Arc<Vec<(usize, UsageBatch)>>;
 
 /// Usage on its way to the store.
 #[derive(Debug)]
-pub(super) struct Usage {
+pub(crate) struct Usage {
     /// A name of this process that no other has.
     pub process: Arc<str>,
     /// Where events go.
@@ -103,14 +103,20 @@ impl Usage {
         }
     }
 
+    /// The same, of which nobody hears.
+    #[cfg(test)]
+    pub(crate) fn unheard(process: Arc<str>, now: Tick) -> Usage {
+        Usage::new(process, mpsc::channel(1).0, now)
+    }
+
     /// Takes a batch of a shard.
-    pub(super) fn take(&mut self, shard: usize, batch: UsageBatch, now: Tick) {
+    pub(crate) fn take(&mut self, shard: usize, batch: UsageBatch, now: Tick) {
         self.since.get_or_insert(now);
         self.waiting.push((shard, batch));
     }
 
     /// The order that is to be recorded now. It is with the store from now on.
-    pub(super) fn next_order(&mut self, now: Tick) -> Option<Batches> {
+    pub(crate) fn next_order(&mut self, now: Tick) -> Option<Batches> {
         if self.recording || now < self.retry_at {
             return None;
         }
@@ -122,7 +128,7 @@ impl Usage {
     }
 
     /// The order was recorded: whom to tell. What the store knows of series is kept for the next one.
-    pub(super) fn recorded(&mut self, recorded: Recorded, now: Tick) -> Option<Batches> {
+    pub(crate) fn recorded(&mut self, recorded: Recorded, now: Tick) -> Option<Batches> {
         self.recording = false;
         self.counts = recorded.counts;
         self.shown.together += recorded.together;
@@ -131,7 +137,7 @@ impl Usage {
     }
 
     /// The order was not recorded, as far as is known. True for the first of several failures.
-    pub(super) fn failed(&mut self, now: Tick) -> bool {
+    pub(crate) fn failed(&mut self, now: Tick) -> bool {
         let first = self.retry_at == Tick::ZERO;
         self.recording = false;
         self.shown.failures += 1;
@@ -140,17 +146,17 @@ impl Usage {
     }
 
     /// The order was recorded after failures.
-    pub(super) fn has_recovered(&mut self) -> bool {
+    pub(crate) fn has_recovered(&mut self) -> bool {
         std::mem::replace(&mut self.retry_at, Tick::ZERO) != Tick::ZERO
     }
 
     /// Is everything recorded that has come?
-    pub(super) fn is_idle(&self) -> bool {
+    pub(crate) fn is_idle(&self) -> bool {
         self.waiting.is_empty() && self.order.is_none()
     }
 
     /// When something is due.
-    pub(super) fn wake_at(&self) -> Tick {
+    pub(crate) fn wake_at(&self) -> Tick {
         if self.is_idle() || self.recording { Tick::NEVER } else { self.retry_at }
     }
 
@@ -216,8 +222,7 @@ mod tests {
 
     #[test]
     fn an_order_that_failed_is_given_again_as_it_is() {
-        let (events, _kept) = mpsc::channel(1);
-        let mut usage = Usage::new("p".into(), events, Tick::ZERO);
+        let mut usage = Usage::unheard("p".into(), Tick::ZERO);
         let at = |ms| Tick::ZERO.after_ms(ms);
         assert!(usage.next_order(at(1)).is_none() && usage.is_idle() && usage.wake_at() == Tick::NEVER);
         usage.take(0, batch(1), at(1));
@@ -239,8 +244,7 @@ mod tests {
 
     #[test]
     fn pauses_after_failed_exports_grow_up_to_a_limit() {
-        let (events, _kept) = mpsc::channel(1);
-        let mut usage = Usage::new("p".into(), events, Tick::ZERO);
+        let mut usage = Usage::unheard("p".into(), Tick::ZERO);
         let mut now = Tick::ZERO;
         for _ in 0..12 {
             assert!(usage.exports(now) && !usage.exports(now));

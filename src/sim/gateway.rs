@@ -3,7 +3,7 @@
 //!
 //! It compiles the scenario's configuration, hands plans to the shards in two steps, reloads, drains and stops.
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -18,7 +18,7 @@ use crate::config::{self, ConfigSource, Environment};
 use crate::edge::run::run;
 use crate::link::{
     Counter, Counters, FROM_SHARD_MAX, FromShard, ListeningSocket, Outbox, REPORTS_MAX, Selection, ShardEnd,
-    TO_SHARD_MAX, ToShard, Trace, TraceOrder, UpstreamCounter,
+    TO_SHARD_MAX, ToShard, Trace, TraceOrder, UpstreamCounter, UsageBatch,
 };
 use crate::net::sim::Latch;
 use crate::net::sim::{Sim, SimSocket, Simulation};
@@ -55,6 +55,8 @@ pub(super) struct Gateway {
     stopped: Cell<bool>,
     /// Who leases tokens of limits that are counted in a database.
     parent: RefCell<Option<Rc<Leaser>>>,
+    /// Records usage and says when it has; without it usage counts as recorded when it comes.
+    usage: OnceCell<Box<dyn Fn(usize, UsageBatch)>>,
 }
 
 /// Hears what a shard says to the parent of a limit.
@@ -114,6 +116,7 @@ impl Gateway {
             middle: middle.bell(),
             stopped: Cell::new(false),
             parent: RefCell::default(),
+            usage: OnceCell::new(),
         });
         let over = gateway.clone();
         gateway.sim.spawn(middle.run(Rc::new(move || over.stopped.get())));
@@ -165,13 +168,27 @@ impl Gateway {
             FromShard::Trace(trace) => self.check_trace(&trace),
             FromShard::Applied { revision } => shard.applied.set(revision),
             FromShard::Question(ticket, question) => self.send(number, ToShard::Answer(ticket, answer(*question))),
-            FromShard::Usage(batch) => self.send(number, ToShard::UsageRecorded { sequence: batch.sequence }),
             FromShard::Lease(message) => match self.parent.borrow().clone() {
                 Some(hear) => hear(number, &message),
                 None => self.sim.fail("no plan here counts in a database".to_owned()),
             },
+            FromShard::Usage(batch) => match self.usage.get() {
+                Some(record) => record(number, *batch),
+                None => self.usage_recorded(number, batch.sequence),
+            },
             FromShard::Upstreams(_) | FromShard::Started { .. } | FromShard::Notice(_) => {}
         }
+    }
+
+    /// From now on usage is given to this.
+    #[cfg(test)]
+    pub(super) fn usage_to(&self, record: impl Fn(usize, UsageBatch) + 'static) {
+        assert!(self.usage.set(Box::new(record)).is_ok(), "one records usage");
+    }
+
+    /// A shard's batch of usage is recorded.
+    pub(super) fn usage_recorded(&self, shard: usize, sequence: u64) {
+        self.send(shard, ToShard::UsageRecorded { sequence });
     }
 
     /// One line of the access log. Empty after the last one.

@@ -9,6 +9,8 @@
 
 #[cfg(test)]
 mod bandwidth;
+#[cfg(test)]
+mod billed;
 mod body;
 #[cfg(test)]
 mod burst;

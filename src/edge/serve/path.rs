@@ -158,9 +158,13 @@ async fn staged<N: Net, S: BodySource, K: Client>(
 ) -> Result<(), Fault> {
     let Exchange { context, source, client, state } = exchange;
     let Shard { thread, encoders, .. } = &**context.shard;
-    let billing = Billing::of(*context, state, route);
+    let offer = asking::coding(*context, &state.memos, route);
+    // A response of the gateway's own is billed before its head is made, so that another can take its place. What is
+    // compressed is billed with the bytes that it then has.
+    let billed = offer.is_some() || matches!(route.action, Action::Proxy(_));
+    let billing = billed.then(|| Billing::of(*context, state, route)).flatten();
     let mut client = Staged::new(&mut **client, &thread.pool, billing);
-    if let Some(offer) = asking::coding(*context, &state.memos, route) {
+    if let Some(offer) = offer {
         client.chain().append(Stage::Coding(Coding::new(offer, encoders)));
     }
     let mut adapted = Exchange { context: *context, source: &mut **source, client: &mut client, state };
