@@ -15,7 +15,6 @@ use crate::harness::{Gateway, Response, Setup, run, wait_for};
 /// A name server on an address of its own, on the port that systems ask.
 struct Dns {
     folder: TempDir,
-    address: String,
     child: Child,
 }
 
@@ -28,7 +27,7 @@ impl Dns {
         let said = File::create(folder.path().join("said")).expect("a file");
         let mut command = Command::new(python());
         command.arg(script("dns_server.py")).arg(&address).stdout(said);
-        let dns = Dns { folder, address, child: command.spawn().expect("python") };
+        let dns = Dns { folder, child: command.spawn().expect("python") };
         wait_for("the name server", || dns.said().starts_with("ready").then_some(()));
         dns
     }
