@@ -27,7 +27,7 @@ use crate::net::{Bell, BellWaiter, Net};
 use crate::policy::directory::{Change, Consumer, Item};
 use crate::policy::directory::{Directory, Revision};
 use crate::policy::limit;
-use crate::policy::{Answer, Question};
+use crate::policy::{Answer, Question, Ticket};
 use crate::sim::common::Common;
 use crate::sim::grpc;
 use crate::sim::mesh;
@@ -57,10 +57,15 @@ pub(super) struct Gateway {
     parent: RefCell<Option<Rc<Leaser>>>,
     /// Records usage and says when it has; without it usage counts as recorded when it comes.
     usage: OnceCell<Box<dyn Fn(usize, UsageBatch)>>,
+    /// What answers questions, where a scenario has something to say about them.
+    answers: RefCell<Option<Rc<Answers>>>,
 }
 
 /// Hears what a shard says to the parent of a limit.
 type Leaser = dyn Fn(usize, &limit::Message);
+
+/// Takes a question of a shard; the answer comes when it wants.
+type Answers = dyn Fn(usize, Ticket, Question);
 
 struct Shard {
     sim: Sim,
@@ -117,6 +122,7 @@ impl Gateway {
             stopped: Cell::new(false),
             parent: RefCell::default(),
             usage: OnceCell::new(),
+            answers: RefCell::default(),
         });
         let over = gateway.clone();
         gateway.sim.spawn(middle.run(Rc::new(move || over.stopped.get())));
@@ -167,7 +173,13 @@ impl Gateway {
             FromShard::LogLines(lines) => lines.split(|byte| *byte == b'\n').for_each(|line| self.log(line)),
             FromShard::Trace(trace) => self.check_trace(&trace),
             FromShard::Applied { revision } => shard.applied.set(revision),
-            FromShard::Question(ticket, question) => self.send(number, ToShard::Answer(ticket, answer(*question))),
+            FromShard::Question(ticket, question) => {
+                let answers = self.answers.borrow().clone();
+                match answers {
+                    Some(answers) => answers(number, ticket, *question),
+                    None => self.send(number, ToShard::Answer(ticket, answer(*question))),
+                }
+            }
             FromShard::Lease(message) => match self.parent.borrow().clone() {
                 Some(hear) => hear(number, &message),
                 None => self.sim.fail("no plan here counts in a database".to_owned()),
@@ -238,7 +250,13 @@ impl Gateway {
         }
     }
 
-    fn send(&self, number: usize, message: ToShard<SimSocket>) {
+    /// From now on, this answers what shards ask.
+    #[cfg(test)]
+    pub(super) fn answer_with(&self, answers: Rc<Answers>) {
+        *self.answers.borrow_mut() = Some(answers);
+    }
+
+    pub(super) fn send(&self, number: usize, message: ToShard<SimSocket>) {
         let shard = &self.shards[number];
         if shard.queue.try_send(message).is_err() && !self.stopped.get() {
             self.sim.fail(format!("the queue to shard {number} is full or gone"));

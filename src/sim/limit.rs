@@ -297,17 +297,30 @@ pub(super) fn ends(sim: &Sim, stream: <Sim as Net>::Stream, patience: Duration) 
     (writer, HttpReader::new(sim, stream, pace, patience))
 }
 
-/// One request to a path with a key; its status, which lets it through or refuses it.
+/// One request to a path with a key; its status, where that lets it through or refuses it for what it is.
 pub(super) async fn exchange(
     path: &str,
     speak: &mut HttpWriter,
     listen: &mut HttpReader,
     key: &str,
 ) -> Result<u16, String> {
+    match response(path, speak, listen, key).await? {
+        (503, head) => Err(format!("neither let through nor refused: {head:?}")),
+        (status, _) => Ok(status),
+    }
+}
+
+/// The same, where 503 with `Retry-After` is an answer too.
+pub(super) async fn response(
+    path: &str,
+    speak: &mut HttpWriter,
+    listen: &mut HttpReader,
+    key: &str,
+) -> Result<(u16, Head), String> {
     let head = ask_head(path, speak, listen, key).await?;
     match status_of(&head)? {
-        status @ (200 | 401) => Ok(status),
-        429 if head.value("retry-after") != Ok(None) => Ok(429),
+        status @ (200 | 401) => Ok((status, head)),
+        status @ (429 | 503) if head.value("retry-after") != Ok(None) => Ok((status, head)),
         _ => Err(format!("neither let through nor refused: {head:?}")),
     }
 }

@@ -8,6 +8,8 @@
 //! the end.
 
 #[cfg(test)]
+mod asked;
+#[cfg(test)]
 mod bandwidth;
 #[cfg(test)]
 mod billed;
