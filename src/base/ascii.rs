@@ -270,9 +270,17 @@ const fn pairs() -> [u8; 200] {
 }
 
 /// Are these names of fields the same for an origin that takes `_` for `-` (CGI, WSGI and their kin)? In any case.
+///
+/// Most names that are compared differ in length, so that much is inlined.
+#[inline]
 pub(crate) fn is_same_to_origin(one: &[u8], other: &[u8]) -> bool {
+    one.len() == other.len() && is_same_folded(one, other)
+}
+
+#[inline(never)]
+fn is_same_folded(one: &[u8], other: &[u8]) -> bool {
     let folded = |byte: u8| if byte == b'_' { b'-' } else { byte.to_ascii_lowercase() };
-    one.len() == other.len() && one.iter().zip(other).all(|(one, other)| folded(*one) == folded(*other))
+    one.iter().zip(other).all(|(one, other)| folded(*one) == folded(*other))
 }
 
 #[cfg(test)]

@@ -25,6 +25,11 @@ impl Span {
         &bytes[usize::from(self.start)..usize::from(self.end)]
     }
 
+    /// How many bytes it covers.
+    pub fn len(self) -> usize {
+        usize::from(self.end - self.start)
+    }
+
     /// True where it covers nothing.
     pub const fn is_empty(self) -> bool {
         self.start == self.end

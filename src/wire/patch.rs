@@ -68,7 +68,8 @@ impl Patch {
     /// cannot tell the two apart.
     pub fn remove(&mut self, fields: &Fields, bytes: &[u8], name: &[u8]) {
         for (index, field) in fields.list.iter().enumerate() {
-            if is_same_to_origin(field.name.of(bytes), name) {
+            // Most names have another length, so that few bytes are looked at.
+            if field.name.len() == name.len() && is_same_to_origin(field.name.of(bytes), name) {
                 self.remove_at(index);
             }
         }
@@ -76,7 +77,11 @@ impl Patch {
     }
 
     fn remove_added(&mut self, name: &[u8]) {
-        self.remove_added_like(|added| is_same_to_origin(added, name));
+        // There hardly ever is one, and looking costs less than sifting.
+        let is_named = |added: &[u8]| is_same_to_origin(added, name);
+        if self.added.iter().any(|(_, added, _)| added.len() == name.len() && is_named(added.of(&self.arena))) {
+            self.remove_added_like(is_named);
+        }
     }
 
     /// Removes the fields that were added under such names.
@@ -112,6 +117,12 @@ impl Patch {
         write(&mut self.arena);
         debug_assert!(is_text(&self.arena[line..]), "what was parsed before is text");
         self.end_line(known, line, LEN - b": ".len())
+    }
+
+    /// As `add_known`, with a value that is looked at.
+    #[inline]
+    pub fn add_value<const LEN: usize>(&mut self, known: Known, start: &'static [u8; LEN], value: &[u8]) -> bool {
+        is_text(value) && self.add_known(known, start, |arena| arena.extend_from_slice(value))
     }
 
     /// Keeps the field as the line that it will be, so that writing a head copies all added lines at once.
