@@ -18,6 +18,7 @@ use crate::policy::key_format::{KEY_BYTES_MAX, KeyForm, form_of, hash_of};
 use crate::policy::kind::{Call, Kind};
 use crate::policy::phase::Phase;
 use crate::policy::refusal;
+use crate::policy::tell::{self, ConsumerFields};
 use crate::wire::field::Known;
 use crate::wire::head::Request;
 use crate::wire::patch::Patch;
@@ -32,8 +33,7 @@ pub struct Plan {
     pub consumers: Option<Box<[Box<str>]>>,
     /// What the upstream sees of the key.
     pub credential: Credential,
-    /// Whether the upstream is told who it is, in `X-Consumer-Name` and `X-Consumer-Id`. Such fields from the client
-    /// are always removed.
+    /// Whether the upstream is told who it is. Such fields from the client are always removed.
     pub consumer_fields: ConsumerFields,
     /// The name of who a request without any key counts as; `None` refuses it. A wrong key is refused in any case.
     pub anonymous: Option<Box<str>>,
@@ -65,15 +65,6 @@ pub enum Credential {
     Removed,
     /// Everything.
     Kept,
-}
-
-/// Whether the upstream is told who it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ConsumerFields {
-    /// It is.
-    Sent,
-    /// It is not.
-    Omitted,
 }
 
 /// What a request holds in one source.
@@ -120,7 +111,7 @@ impl Kind for Plan {
         if self.credential == Credential::Removed {
             self.sources.iter().for_each(|source| remove(source, request, effects));
         }
-        self.tell(consumer, request, effects);
+        tell::consumer(self.consumer_fields, Some(consumer), request, effects);
         Decision::Pass
     }
 }
@@ -174,19 +165,6 @@ impl Plan {
 
     fn refuse(&self, reason: &'static str, detail: &'static str, effects: &mut Effects) -> Decision<'_> {
         refusal::refuse_unidentified(&self.challenge, reason, detail, effects)
-    }
-
-    fn tell(&self, consumer: &Consumer, request: Request<'_>, effects: &mut Effects) {
-        let (fields, bytes) = (&request.head.fields, request.bytes);
-        effects.to_upstream.remove(fields, bytes, NAME_FIELD);
-        effects.to_upstream.remove(fields, bytes, ID_FIELD);
-        if self.consumer_fields == ConsumerFields::Omitted {
-            return;
-        }
-        effects.to_upstream.add(NAME_FIELD, consumer.name.as_bytes());
-        if !consumer.id().is_empty() {
-            effects.to_upstream.add(ID_FIELD, consumer.id().as_bytes());
-        }
     }
 }
 
@@ -313,8 +291,6 @@ fn pairs(request: Request<'_>) -> impl Iterator<Item = Span> {
     })
 }
 
-const NAME_FIELD: &[u8] = b"X-Consumer-Name";
-const ID_FIELD: &[u8] = b"X-Consumer-Id";
 /// What `Identity::method` says.
 const METHOD: &str = "api_key";
 /// Longest `user:password` whose user may be a key; in a longer one there is none.

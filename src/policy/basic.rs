@@ -15,7 +15,7 @@ use base64::engine::general_purpose::STANDARD;
 
 use crate::base::Tick;
 use crate::base::limits::PASSWORD_BYTES_MAX;
-use crate::policy::api_key::{ConsumerFields, Credential as Hiding};
+use crate::policy::api_key::Credential as Hiding;
 use crate::policy::decision::{Ask, AskOutcome, Decision};
 use crate::policy::directory::{Consumer, Credential, CredentialKind};
 use crate::policy::facts::{Effects, Facts};
@@ -26,7 +26,7 @@ use crate::policy::password::{Asked, Pair, PasswordHash, Verdict, Verdicts};
 use crate::policy::phase::Phase;
 use crate::policy::question::{Answer, Question};
 use crate::policy::refusal;
-use crate::policy::tell;
+use crate::policy::tell::{self, ConsumerFields};
 use crate::wire::field::Known;
 use crate::wire::head::Request;
 use crate::wire::template::Lookup;

@@ -5,14 +5,13 @@
 //!
 //! Fields that tell the upstream of the certificate are always removed from what the client sent.
 
-use crate::policy::api_key::ConsumerFields;
 use crate::policy::decision::{Decision, LocalBody, LocalResponse, Problem};
 use crate::policy::directory::{Consumer, Credential, CredentialKind, certificate_lookup};
 use crate::policy::facts::{Effects, Facts};
 use crate::policy::identity::Identity;
 use crate::policy::kind::{Call, Kind};
 use crate::policy::phase::Phase;
-use crate::policy::tell;
+use crate::policy::tell::{self, ConsumerFields};
 use crate::wire::certificate::{ClientCertificate, NameKind};
 use crate::wire::template::Lookup;
 

@@ -15,7 +15,7 @@ use subtle::ConstantTimeEq;
 
 use crate::base::limits::SIGNED_COMPONENTS_MAX;
 use crate::base::{Wall, date};
-use crate::policy::api_key::{ConsumerFields, Credential as Hiding};
+use crate::policy::api_key::Credential as Hiding;
 use crate::policy::basic::Stored;
 use crate::policy::decision::{Ask, AskOutcome, Decision, LocalResponse};
 use crate::policy::directory::{Credential, CredentialKind};
@@ -24,7 +24,7 @@ use crate::policy::identity::Identity;
 use crate::policy::kind::{Call, Kind};
 use crate::policy::phase::Phase;
 use crate::policy::refusal;
-use crate::policy::tell;
+use crate::policy::tell::{self, ConsumerFields};
 use crate::wire::field::Known;
 use crate::wire::head::{BodyLength, Request, Version};
 use crate::wire::template::Lookup;

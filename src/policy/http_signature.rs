@@ -12,7 +12,7 @@ use std::time::Duration;
 use sha2::{Digest, Sha256};
 
 use crate::base::{Tick, Wall};
-use crate::policy::api_key::{ConsumerFields, Credential as Hiding};
+use crate::policy::api_key::Credential as Hiding;
 use crate::policy::basic::Stored;
 use crate::policy::decision::{Ask, AskOutcome, Decision, LocalResponse};
 use crate::policy::directory::{Credential, CredentialKind};
@@ -23,7 +23,7 @@ use crate::policy::limit::Shards;
 use crate::policy::phase::Phase;
 use crate::policy::question::{Answer, Freshness, Question};
 use crate::policy::refusal;
-use crate::policy::tell;
+use crate::policy::tell::{self, ConsumerFields};
 use crate::wire::head::BodyLength;
 use crate::wire::signature::digest::{self, Agreement};
 use crate::wire::signature::{BaseError, Signed, Verifier, is_covered};

@@ -25,7 +25,7 @@ pub(crate) mod problem;
 pub(crate) mod question;
 mod refusal;
 mod subject;
-mod tell;
+pub(crate) mod tell;
 mod text;
 pub(crate) mod throttle;
 pub(crate) mod token;

@@ -7,13 +7,12 @@ use std::time::Duration;
 use aws_lc_rs::hmac::{self, HMAC_SHA256};
 
 use crate::base::Wall;
-use crate::policy::api_key::ConsumerFields;
 use crate::policy::decision::{Ask, AskOutcome, Decision, LocalBody, LocalResponse, Problem};
 use crate::policy::facts::{Effects, Facts};
 use crate::policy::identity::Identity;
 use crate::policy::kind::{Call, Kind};
 use crate::policy::phase::Phase;
-use crate::policy::tell;
+use crate::policy::tell::{self, ConsumerFields};
 use crate::wire::head::Request;
 use crate::wire::template::Lookup;
 

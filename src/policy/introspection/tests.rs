@@ -5,7 +5,8 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::policy::fixture::Fixture;
-use crate::policy::token::{ClaimPath, ConsumerFields, Credential};
+use crate::policy::tell::ConsumerFields;
+use crate::policy::token::{ClaimPath, Credential};
 
 /// The calendar of fixtures, in seconds.
 const NOW: u64 = 1_800_000_000;

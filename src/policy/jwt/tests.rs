@@ -14,7 +14,8 @@ use crate::policy::directory::{
 use crate::policy::fixture::{Fixture, added};
 use crate::policy::identity::Identity;
 use crate::policy::question::SourceId;
-use crate::policy::token::{ClaimPath, ConsumerBy, ConsumerFields, Credential as Treatment, Unknown};
+use crate::policy::tell::ConsumerFields;
+use crate::policy::token::{ClaimPath, ConsumerBy, Credential as Treatment, Unknown};
 use crate::wire::jose::sample::Signer;
 use crate::wire::jose::{Algorithm, KeySet, Secrets};
 

@@ -13,7 +13,8 @@ use crate::policy::login::cookie::Transport;
 use crate::policy::login::session::tests::session as plain_session;
 use crate::policy::login::ticket::STATE_CHARS;
 use crate::policy::login::{LoginFault, LoginStep, Revocation, Whom};
-use crate::policy::token::{ClaimPath, ConsumerFields, Credential};
+use crate::policy::tell::ConsumerFields;
+use crate::policy::token::{ClaimPath, Credential};
 
 const NOW: Wall = Wall(1_800_000_000_000_000);
 const MINUTE: u64 = 60_000_000;

@@ -18,4 +18,4 @@ pub(crate) use claim::ClaimPath;
 pub(crate) use consumer::{ConsumerBy, ConsumerKey, ConsumerRule, Unknown};
 pub(crate) use location::{Found, TokenLocation};
 pub(crate) use rules::{ClaimDemands, Rules};
-pub(crate) use upstream::{ClaimTexts, ConsumerFields, Credential, ToUpstream};
+pub(crate) use upstream::{ClaimTexts, Credential, ToUpstream};

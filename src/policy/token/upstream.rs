@@ -3,6 +3,7 @@
 
 use crate::policy::directory::Consumer;
 use crate::policy::facts::Effects;
+use crate::policy::tell::{self, ConsumerFields};
 use crate::policy::token::claim::{self, ClaimPath};
 use crate::policy::token::location::{self, TokenLocation};
 use crate::wire::head::Request;
@@ -13,7 +14,7 @@ use serde_json::{Map, Value};
 pub struct ToUpstream {
     /// What it sees of the token.
     pub credential: Credential,
-    /// Whether it is told the consumer, in `X-Consumer-Name` and `X-Consumer-Id`.
+    /// Whether it is told the consumer.
     pub consumer: ConsumerFields,
     /// Claims and the fields that hold them.
     pub claims: Box<[(ClaimPath, Box<[u8]>)]>,
@@ -26,15 +27,6 @@ pub enum Credential {
     Removed,
     /// Everything.
     Kept,
-}
-
-/// Whether the upstream is told the consumer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ConsumerFields {
-    /// It is.
-    Sent,
-    /// It is not.
-    Omitted,
 }
 
 /// The value of a field for a claim; `None` where the token lacks the claim.
@@ -62,9 +54,7 @@ impl ToUpstream {
         if self.credential == Credential::Removed {
             location::remove(locations, request, effects);
         }
-        for name in [NAME_FIELD, ID_FIELD] {
-            effects.to_upstream.remove(fields, bytes, name);
-        }
+        tell::hide(request, effects);
         for (_, name) in &self.claims {
             effects.to_upstream.remove(fields, bytes, name);
         }
@@ -73,13 +63,6 @@ impl ToUpstream {
                 effects.to_upstream.add(name, text);
             }
         }
-        let Some(consumer) = consumer.filter(|_| self.consumer == ConsumerFields::Sent) else { return };
-        effects.to_upstream.add(NAME_FIELD, consumer.name.as_bytes());
-        if !consumer.id().is_empty() {
-            effects.to_upstream.add(ID_FIELD, consumer.id().as_bytes());
-        }
+        tell::name(self.consumer, consumer, effects);
     }
 }
-
-const NAME_FIELD: &[u8] = b"X-Consumer-Name";
-const ID_FIELD: &[u8] = b"X-Consumer-Id";

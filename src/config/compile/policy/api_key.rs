@@ -7,7 +7,8 @@ use crate::config::compile::policy::context::Context;
 use crate::config::compile::{Compiler, Section};
 use crate::config::location::Located;
 use crate::config::spec::policy::api_key::Spec;
-use crate::policy::api_key::{ConsumerFields, Credential, KeyLocation, Plan};
+use crate::policy::api_key::{Credential, KeyLocation, Plan};
+use crate::policy::tell::ConsumerFields;
 
 /// Compiles it; `None` where that was reported.
 pub(super) fn compile(compiler: &mut Compiler<'_>, spec: &Located<Spec>, _: &Context<'_>) -> Option<Plan> {

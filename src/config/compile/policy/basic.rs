@@ -12,9 +12,10 @@ use crate::config::compile::{Compiler, Section};
 use crate::config::location::{Located, Location};
 use crate::config::report::Report;
 use crate::config::spec::policy::basic::{CharsetSpec, Spec};
-use crate::policy::api_key::{ConsumerFields, Credential};
+use crate::policy::api_key::Credential;
 use crate::policy::basic::{Charset, Plan, Stored, User, Users};
 use crate::policy::password::PasswordHash;
+use crate::policy::tell::ConsumerFields;
 
 /// Compiles it; `None` where that was reported.
 pub(super) fn compile(compiler: &mut Compiler<'_>, spec: &Located<Spec>, _: &Context<'_>) -> Option<Plan> {

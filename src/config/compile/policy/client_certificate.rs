@@ -6,9 +6,9 @@ use crate::config::compile::{Compiler, Section};
 use crate::config::location::Located;
 use crate::config::report::Report;
 use crate::config::spec::policy::client_certificate::{CertificatePart, CertificateRuleSpec, Spec, UnknownCertificate};
-use crate::policy::api_key::ConsumerFields;
 use crate::policy::client_certificate::{Absent, NamePattern, Plan, Rule, Test, Told, Unknown};
 use crate::policy::key_format::parse_hash;
+use crate::policy::tell::ConsumerFields;
 use crate::wire::certificate::NameKind;
 
 /// Compiles it; `None` where that was reported.

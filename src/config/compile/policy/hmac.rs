@@ -9,9 +9,10 @@ use crate::config::compile::{Compiler, Section};
 use crate::config::location::Located;
 use crate::config::report::Report;
 use crate::config::spec::policy::hmac::{HmacAlgorithm, HmacSecretSpec, Spec};
-use crate::policy::api_key::{ConsumerFields, Credential};
+use crate::policy::api_key::Credential;
 use crate::policy::basic::Stored;
 use crate::policy::hmac::{Algorithm, Plan, Secret};
+use crate::policy::tell::ConsumerFields;
 
 /// Compiles it; `None` where that was reported.
 pub(super) fn compile(compiler: &mut Compiler<'_>, spec: &Located<Spec>, _: &Context<'_>) -> Option<Plan> {

@@ -15,9 +15,10 @@ use crate::config::compile::{Compiler, Section};
 use crate::config::location::Located;
 use crate::config::report::Report;
 use crate::config::spec::policy::http_signature::{NonceSpec, SignatureAlgorithm, SignatureKeySpec, Spec};
-use crate::policy::api_key::{ConsumerFields, Credential};
+use crate::policy::api_key::Credential;
 use crate::policy::basic::Stored;
 use crate::policy::http_signature::{Key, NonceRule, Plan};
+use crate::policy::tell::ConsumerFields;
 use crate::wire::signature::{Algorithm, Verifier};
 
 /// Compiles it; `None` where that was reported.

@@ -13,7 +13,8 @@ use crate::config::report::Report;
 use crate::config::spec::policy::introspection::{ClientAuthentication, Spec};
 use crate::policy::SourceId;
 use crate::policy::introspection::Plan;
-use crate::policy::token::{ClaimPath, ConsumerFields, Credential, Rules, ToUpstream};
+use crate::policy::tell::ConsumerFields;
+use crate::policy::token::{ClaimPath, Credential, Rules, ToUpstream};
 
 /// Compiles it; `None` where that was reported.
 pub(super) fn compile(compiler: &mut Compiler<'_>, spec: &Located<Spec>, context: &Context<'_>) -> Option<Plan> {

@@ -13,7 +13,8 @@ use crate::config::plan::{AskedFor, KeysPlace, KeysPlan, SourcePlan};
 use crate::config::report::Report;
 use crate::config::spec::policy::jwt::{IssuerSpec, Spec};
 use crate::policy::jwt::{Issuer, KeySource, Plan};
-use crate::policy::token::{ClaimPath, ConsumerFields, Credential, Rules, ToUpstream};
+use crate::policy::tell::ConsumerFields;
+use crate::policy::token::{ClaimPath, Credential, Rules, ToUpstream};
 use crate::wire::jose::{Algorithm, AlgorithmSet, Key, KeySet, Secrets};
 use crate::wire::url::Url;
 

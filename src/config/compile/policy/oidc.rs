@@ -17,7 +17,8 @@ use crate::policy::login::cookie::{CookiePlan, Transport};
 use crate::policy::login::session::Lifetime;
 use crate::policy::login::{SealingKeys, return_target};
 use crate::policy::oidc::{Paths, Plan};
-use crate::policy::token::{ClaimPath, ConsumerFields, Credential, Rules, ToUpstream};
+use crate::policy::tell::ConsumerFields;
+use crate::policy::token::{ClaimPath, Credential, Rules, ToUpstream};
 use crate::wire::jose::{Algorithm, AlgorithmSet};
 use crate::wire::url::Url;
 

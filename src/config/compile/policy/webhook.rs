@@ -9,7 +9,7 @@ use crate::config::compile::{Compiler, Section};
 use crate::config::location::Located;
 use crate::config::report::Report;
 use crate::config::spec::policy::webhook::{Spec, WebhookForm};
-use crate::policy::api_key::ConsumerFields;
+use crate::policy::tell::ConsumerFields;
 use crate::policy::webhook::{Form, Plan};
 
 /// Compiles it; `None` where that was reported.
