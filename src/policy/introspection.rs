@@ -208,7 +208,7 @@ impl Plan {
                 Err(refusal) => (Says::Refused(refusal), Wall(u64::MAX), at, self.fresh_inactive),
             },
         };
-        state.tokens.insert(*hash, Known { fresh_until: at.after(fresh), says }, until, bytes);
+        state.tokens.insert(hash, Known { fresh_until: at.after(fresh), says }, until, bytes);
     }
 
     fn judge(&self, members: Arc<Members>, wall: Wall) -> Result<(Says, Wall), Refusal> {

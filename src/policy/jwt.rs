@@ -2,15 +2,15 @@
 //! Hot. Callers by a signed token (JWT, RFC 7519), as RFC 8725 advises.
 //!
 //! ```text
-//!  find ─► known by its hash? ─────────────────────────────────────────────► identify ─► tell the upstream
+//!  find ─► known already? ─────────────────────────────────────────────────► identify ─► tell the upstream
 //!            │ no                                                              ▲
 //!            └► read ─► issuer ─► key ─► signature ─► claims ─► remember ──────┘
 //!                                  │ not known: ask the control plane once, then go on or refuse
 //! ```
 //!
 //! Which key may verify a token is decided by the issuer and the type of the key, never by the token. Verified tokens
-//! are remembered by their hash until they expire; then and when their key is withdrawn they are forgotten. Consumers
-//! are looked up for every request.
+//! are remembered until they expire; then and when their key is withdrawn they are forgotten. Consumers are looked up
+//! for every request.
 
 mod keys;
 
@@ -28,7 +28,7 @@ use crate::policy::phase::Phase;
 use crate::policy::question::{Answer, Keys, Question};
 use crate::policy::token::{
     self, Admission, Cache, Challenge, ClaimTexts, ConsumerKey, ConsumerRule, Found, Refusal, Rules, ToUpstream,
-    TokenHash, TokenLocation, rules,
+    TokenLocation, rules,
 };
 use crate::wire::jose::{AlgorithmSet, Token, TokenError};
 use crate::wire::template::Lookup;
@@ -130,12 +130,11 @@ impl Kind for Plan {
             Found::Several => return self.challenge.refuse(Refusal::Ambiguous("token_ambiguous"), effects),
             Found::Nothing => return self.admission().without(facts, effects),
         };
-        let hash = token::hash_of(token);
-        if let Some(known) = state.tokens.get(&hash, facts.wall) {
+        if let Some(known) = state.tokens.get(token, facts.wall) {
             return self.admit(known, facts, effects);
         }
-        match self.verify(state, token, hash, facts.wall) {
-            Ok(()) => match state.tokens.get(&hash, facts.wall) {
+        match self.verify(state, token, facts.wall) {
+            Ok(()) => match state.tokens.get(token, facts.wall) {
                 Some(known) => self.admit(known, facts, effects),
                 None => self.challenge.refuse(rules::EXPIRED, effects),
             },
@@ -181,7 +180,7 @@ impl Plan {
     }
 
     /// Verifies a token and remembers it.
-    fn verify(&self, state: &mut State, token: &[u8], hash: TokenHash, wall: Wall) -> Result<(), Failure> {
+    fn verify(&self, state: &mut State, token: &[u8], wall: Wall) -> Result<(), Failure> {
         let read = Token::read(token).map_err(malformed)?;
         let claims = read.claims().map_err(malformed)?;
         let issuer = self.issuer_of(claims.get("iss").and_then(serde_json::Value::as_str)).ok_or(rules::ISSUER)?;
@@ -203,7 +202,7 @@ impl Plan {
             issuer,
             key,
         };
-        state.tokens.insert(hash, verified, until, token.len());
+        state.tokens.insert(token, verified, until, token.len());
         Ok(())
     }
 

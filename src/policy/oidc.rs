@@ -312,7 +312,7 @@ impl State {
                 return None;
             }
             let opened = plan.open(session);
-            self.sessions.insert(hash, opened, until, text.len());
+            self.sessions.insert(&hash, opened, until, text.len());
         }
         let opened = self.sessions.get(&hash, wall)?;
         if self.revoked.has(&opened.session, &plan.scope) {

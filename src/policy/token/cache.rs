@@ -1,8 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Hot. What is known of tokens, by their SHA-256, until it expires.
+//! Hot. What is known of tokens, until it expires.
+//!
+//! A token is found by a fast hash of 64 bits, whose key is random, and it is known only where all of its bytes are
+//! those that were remembered. So a collision can make a token be forgotten, but never be taken for another. Nor does
+//! time tell anything of a token: bytes are compared only where the hashes are equal. A cryptographic hash would spare
+//! us the bytes, but for a long token it costs more than everything else that a known one needs, unless the processor
+//! computes it. The bytes stay in memory for as long as the claims do, and are overwritten when they are forgotten.
 //!
 //! Bounded by entries and by the bytes of their tokens. Where it is full, what was used least recently is forgotten; it
-//! is then found out again. Looking up allocates nothing.
+//! is then found out again. Looking up allocates nothing. A caller that needs a token's SHA-256 anyway gives that in
+//! place of the token.
 
 use std::collections::HashMap;
 
@@ -23,7 +30,8 @@ pub(crate) fn hash_of(token: &[u8]) -> TokenHash {
 /// What is known, with the order in which it was used.
 #[derive(Debug)]
 pub(crate) struct Cache<V> {
-    index: HashMap<TokenHash, u32, RandomState>,
+    /// Slots by the hash of their token.
+    index: HashMap<u64, u32, RandomState>,
     slots: Vec<Slot<V>>,
     /// Free slots form a list by `older`.
     free: u32,
@@ -43,7 +51,8 @@ struct Slot<V> {
 
 #[derive(Debug)]
 struct Entry<V> {
-    hash: TokenHash,
+    token: Box<[u8]>,
+    hash: u64,
     value: V,
     until: Wall,
     bytes: u32,
@@ -67,9 +76,10 @@ impl<V> Cache<V> {
     }
 
     /// What is known of a token and has not expired.
-    pub(crate) fn get(&mut self, hash: &TokenHash, wall: Wall) -> Option<&V> {
-        let at = *self.index.get(hash)?;
-        if self.slots[at as usize].entry.as_ref().is_none_or(|entry| wall >= entry.until) {
+    pub(crate) fn get(&mut self, token: &[u8], wall: Wall) -> Option<&V> {
+        let at = *self.index.get(&self.hash(token))?;
+        let entry = self.slots[at as usize].entry.as_ref().filter(|entry| *entry.token == *token)?;
+        if wall >= entry.until {
             self.remove(at);
             return None;
         }
@@ -80,8 +90,9 @@ impl<V> Cache<V> {
         self.slots[at as usize].entry.as_ref().map(|entry| &entry.value)
     }
 
-    /// Remembers what is known of a token of so many bytes.
-    pub(crate) fn insert(&mut self, hash: TokenHash, value: V, until: Wall, bytes: usize) {
+    /// Remembers what is known of a token, which counts as so many bytes.
+    pub(crate) fn insert(&mut self, token: &[u8], value: V, until: Wall, bytes: usize) {
+        let hash = self.hash(token);
         if let Some(at) = self.index.get(&hash).copied() {
             self.remove(at);
         }
@@ -92,7 +103,7 @@ impl<V> Cache<V> {
             self.remove(self.oldest);
         }
         self.bytes += bytes;
-        let entry = Some(Entry { hash, value, until, bytes: bytes as u32 });
+        let entry = Some(Entry { token: token.into(), hash, value, until, bytes: bytes as u32 });
         let at = match self.slots.get_mut(self.free as usize) {
             Some(slot) => {
                 let at = self.free;
@@ -128,12 +139,17 @@ impl<V> Cache<V> {
     fn remove(&mut self, at: u32) {
         self.unlink(at);
         let slot = &mut self.slots[at as usize];
-        if let Some(entry) = slot.entry.take() {
+        if let Some(mut entry) = slot.entry.take() {
+            entry.token.fill(0);
             self.index.remove(&entry.hash);
             self.bytes -= entry.bytes as usize;
         }
         slot.older = self.free;
         self.free = at;
+    }
+
+    fn hash(&self, token: &[u8]) -> u64 {
+        self.index.hasher().hash_one(token)
     }
 
     fn unlink(&mut self, at: u32) {
@@ -173,12 +189,12 @@ mod tests {
     #[test]
     fn what_expired_is_not_known() {
         let mut cache = Cache::new(4);
-        cache.insert(hash(1), 'a', Wall(10), 1);
+        cache.insert(&hash(1), 'a', Wall(10), 1);
         assert_eq!(cache.get(&hash(1), Wall(9)), Some(&'a'));
         assert_eq!(cache.get(&hash(1), Wall(10)), None);
         assert_eq!(cache.len(), 0);
         let mut none = Cache::new(0);
-        none.insert(hash(1), 'a', Wall(10), 1);
+        none.insert(&hash(1), 'a', Wall(10), 1);
         assert_eq!(none.get(&hash(1), Wall(0)), None);
     }
 
@@ -186,10 +202,24 @@ mod tests {
     fn large_tokens_make_room() {
         let mut cache = Cache::new(1_000);
         for number in 0..10 {
-            cache.insert(hash(number), number, Wall(10), TOKENS_KEPT_BYTES_MAX / 3);
+            cache.insert(&hash(number), number, Wall(10), TOKENS_KEPT_BYTES_MAX / 3);
         }
         assert_eq!(cache.len(), 4);
         assert_eq!(cache.get(&hash(9), Wall(0)), Some(&9));
+    }
+
+    #[test]
+    fn a_token_with_the_hash_of_another_is_not_known_and_takes_its_place() {
+        let mut cache = Cache::new(4);
+        cache.insert(b"one", 1, Wall(10), 3);
+        let (one, other) = (cache.hash(b"one"), cache.hash(b"other"));
+        let at = cache.index.remove(&one).unwrap();
+        cache.index.insert(other, at);
+        cache.slots[at as usize].entry.as_mut().unwrap().hash = other;
+        assert_eq!(cache.get(b"other", Wall(0)), None);
+        cache.insert(b"other", 2, Wall(10), 5);
+        assert_eq!((cache.len(), cache.bytes), (1, 5));
+        assert_eq!(cache.get(b"other", Wall(0)), Some(&2));
     }
 
     proptest! {
@@ -209,7 +239,7 @@ mod tests {
                             model.remove(0);
                         }
                         model.push((key, number));
-                        cache.insert(hash(key), number, Wall(1), 7);
+                        cache.insert(&hash(key), number, Wall(1), 7);
                     }
                     2 => {
                         let expected = known.map(|at| model.remove(at));
