@@ -74,12 +74,12 @@ impl Plane {
         let first = limit.limit_id();
         let ids = (0..).map(|at| first.of_window(at));
         let windows = ids.zip(&limit.windows).map(|(id, window)| {
-            let counted_in = match limit.kept.filter(|_| window.rate.is_leased()).map(|kept| kept.database) {
+            let counted_in = match limit.kept.filter(|_| window.rate().is_leased()).map(|kept| kept.database) {
                 None => "memory",
                 Some(Database::Store) => "store",
                 Some(Database::Redis) => "redis",
             };
-            let (name, quota) = (window.name.to_string(), window.rate.burst());
+            let (name, quota) = (window.name().to_owned(), window.rate().burst());
             (id, LimitWindowState { name, counted_in, quota, used: None })
         });
         let windows: Vec<(LimitId, LimitWindowState)> = windows.collect();

@@ -151,15 +151,15 @@ fn slots() -> impl Iterator<Item = (Rate, Option<Unit>)> {
 
 /// The part that a window is counted in.
 fn place(window: &Window) -> usize {
-    let unit = window.calendar.as_ref().map(|calendar| calendar.unit);
+    let unit = window.calendar().map(|calendar| calendar.unit);
     Period::UNITS.iter().position(|known| Some(*known) == unit).unwrap_or(ROLLING)
 }
 
 /// The key under which a window of a subscriber is counted: those of all spans are in one part.
 fn key_of(subscriber: u64, window: &Window) -> u64 {
-    match window.calendar {
+    match window.calendar() {
         Some(_) => subscriber,
-        None => subscriber.wrapping_add((window.rate.fill_time().as_nanos() as u64).wrapping_mul(SPAN_STEP)),
+        None => subscriber.wrapping_add((window.rate().fill_time().as_nanos() as u64).wrapping_mul(SPAN_STEP)),
     }
 }
 
@@ -233,7 +233,7 @@ impl Plan {
         for (at, window) in windows.iter().enumerate() {
             let (part, key) = (&mut list[place(window)], key_of(counting.subscriber, window));
             part.look(now, || facts.wall);
-            let taken = counting.take(part, key, window.rate, waited, at);
+            let taken = counting.take(part, key, window.rate(), waited, at);
             let (Taken::Yes(state) | Taken::No(state)) = taken else {
                 return self.stopped((counting, at, key), taken, (list, waited), (effects, memo));
             };

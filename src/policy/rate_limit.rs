@@ -215,7 +215,7 @@ impl Kind for Plan {
 
     fn limits(&self) -> impl Iterator<Item = LimitTerms> {
         let first = self.limit_id();
-        (0..).zip(&self.windows).map(move |(at, window)| LimitTerms { id: first.of_window(at), rate: window.rate })
+        (0..).zip(&self.windows).map(move |(at, window)| LimitTerms { id: first.of_window(at), rate: window.rate() })
     }
 
     fn needs_route(&self) -> Option<&'static str> {
@@ -244,7 +244,7 @@ impl ShardState<Plan> for Box<Parts> {
                 WhenFull::Forget => part,
                 WhenFull::Share => part.remembering_forgotten(),
             };
-            match window.calendar.clone() {
+            match window.calendar().cloned() {
                 Some(calendar) => part.in_windows(calendar),
                 None => part,
             }
@@ -265,7 +265,7 @@ impl ShardState<Plan> for Box<Parts> {
 impl Plan {
     /// A limit of one window that refills, with everything else as most users want it.
     pub fn new(name: &str, rate: Rate, key: Key) -> Plan {
-        let window = Window { name: name.into(), rate, calendar: None, unit: None };
+        let window = Window::new(name.into(), rate, None, None);
         // tidy(hot): once for a plan, by the compiler.
         let windows = Box::new([window]);
         Plan {
@@ -299,7 +299,7 @@ impl Plan {
         (&*self.name, &*self.key.written, self.key.absent, self.scope, self.ban).hash(&mut hasher);
         self.kept.map(|kept| kept.database).hash(&mut hasher);
         for window in &self.windows {
-            let calendar = window.calendar.as_ref();
+            let calendar = window.calendar();
             (calendar.map(|calendar| (calendar.unit, calendar.zone.iana_name()))).hash(&mut hasher);
         }
         LimitId(hasher.finish())

@@ -109,7 +109,7 @@ fn plans_products_and_tenants_change_what_holds() {
         let number = registry.directory().by_name("acme").expect("known").number;
         let identity = crate::policy::Identity::of(number, "test");
         let in_force = registry.directory().in_force(&identity, route);
-        in_force.map(|in_force| in_force.plan.windows.first().map_or(0, |window| window.rate.burst()))
+        in_force.map(|in_force| in_force.plan.windows.first().map_or(0, |window| window.rate().burst()))
     };
     assert_eq!((plan(&registry, "tiles"), plan(&registry, "search")), (Some(10), None));
     let better = put(ObjectKind::Plan, "gold", json!({ "limits": [{ "count": 99, "per": "day" }] }));

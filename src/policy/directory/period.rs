@@ -48,6 +48,6 @@ impl Allowance {
             }
         };
         let unit = calendar.as_ref().map(|calendar| calendar.unit);
-        Some(Window { name: name.into(), rate: rate.with_slots(slots)?, calendar, unit })
+        Some(Window::new(name.into(), rate.with_slots(slots)?, calendar, unit))
     }
 }

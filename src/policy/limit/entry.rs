@@ -156,8 +156,11 @@ impl Entry {
 
 /// Where a key stands. `ends` is when the window of a counted rate does.
 pub(super) fn standing(meter: &mut Meter, rate: &Rate, ends: Tick, now: Tick) -> LimitState {
-    let next = if rate.is_counted() { ends.since(now) } else { meter.next_token(rate, now) };
-    LimitState { left: meter.tokens(rate, now), next }
+    if rate.is_counted() {
+        return LimitState { left: meter.tokens(rate, now), next: ends.since(now) };
+    }
+    let (left, next) = meter.next_token(rate, now);
+    LimitState { left, next }
 }
 
 /// How long a shard goes without asking, after it got less than it needed.

@@ -136,7 +136,7 @@ impl Rate {
 
     /// How long an empty meter needs to be full, whatever its number of slots. Saturates.
     pub fn fill_time(&self) -> Duration {
-        nanos(self.token().div_ceil(u128::from(self.count)))
+        nanos(ceil(self.token(), u128::from(self.count)))
     }
 
     /// Tokens that the whole limit gains in `time`, rounded down.
@@ -203,7 +203,7 @@ impl Meter {
     pub fn tokens(&mut self, rate: &Rate, now: Tick) -> u32 {
         self.advance(rate, now);
         // At most `slots`, by the invariant.
-        (self.level / rate.token()) as u32
+        floor(self.level, rate.token()) as u32
     }
 
     /// Takes `cost` tokens; false, and nothing taken, where there are not so many.
@@ -270,7 +270,7 @@ impl Meter {
     pub fn wait(&mut self, rate: &Rate, cost: u32, now: Tick) -> Duration {
         self.advance(rate, now);
         let missing = (rate.token() * u128::from(cost)).saturating_sub(self.level);
-        nanos(missing.div_ceil(u128::from(rate.count) * u128::from(rate.slots)))
+        nanos(ceil(missing, u128::from(rate.count) * u128::from(rate.slots)))
     }
 
     /// How long until it lacks no more than its slots' part of `free + 1` tokens.
@@ -282,10 +282,10 @@ impl Meter {
         if excess == 0 { Duration::ZERO } else { nanos(excess.div_ceil(u128::from(rate.count) * slots.max(1))) }
     }
 
-    /// How long until there is one whole token more than now, if all slots of the limit refilled this meter.
-    pub fn next_token(&mut self, rate: &Rate, now: Tick) -> Duration {
+    /// Whole tokens now, and how long until there is one more, if all slots of the limit refilled this meter.
+    pub fn next_token(&mut self, rate: &Rate, now: Tick) -> (u32, Duration) {
         let whole = self.tokens(rate, now);
-        self.wait(rate, whole.saturating_add(1), now)
+        (whole, self.wait(rate, whole.saturating_add(1), now))
     }
 
     /// Cuts off `slots` of the slots (all, where it has fewer) with as many of the tokens as fit into them; but leaves
@@ -365,6 +365,22 @@ const PERIOD_NANOS_MAX: u64 = 366 * 24 * 3_600 * 1_000_000_000;
 pub(crate) const FILL_BITS: u32 = 32;
 /// A level below this can be shifted by `FILL_BITS` without overflow.
 const SMALL: u128 = 1 << (u128::BITS - FILL_BITS);
+
+/// The quotient, rounded down. Most fit into 64 bits, in which the processor divides; anything wider is a call.
+#[inline]
+fn floor(amount: u128, part: u128) -> u128 {
+    match (u64::try_from(amount), u64::try_from(part)) {
+        (Ok(amount), Ok(part)) => u128::from(amount / part),
+        _ => amount / part,
+    }
+}
+
+/// The quotient, rounded up.
+#[inline]
+fn ceil(amount: u128, part: u128) -> u128 {
+    let whole = floor(amount, part);
+    whole + u128::from(whole * part < amount)
+}
 
 fn nanos(nanos: u128) -> Duration {
     Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))

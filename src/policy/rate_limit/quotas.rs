@@ -8,8 +8,9 @@ impl Plan {
     /// Its windows that are counted in a database.
     pub fn quotas(&self) -> impl Iterator<Item = Quota> {
         let first = self.limit_id();
-        let windows = (0..).zip(&self.windows).filter_map(|(at, window)| Some((at, window, window.calendar.clone()?)));
-        let leased = windows.filter(|(_, window, _)| window.rate.is_leased());
+        let windows =
+            (0..).zip(&self.windows).filter_map(|(at, window)| Some((at, window, window.calendar().cloned()?)));
+        let leased = windows.filter(|(_, window, _)| window.rate().is_leased());
         leased.filter_map(move |(at, window, calendar)| {
             let scope = if self.scope == Scope::PerRoute { "/route" } else { "" };
             let (unit, zone) = (calendar.unit.name(), calendar.zone.iana_name().unwrap_or("UTC"));
@@ -20,7 +21,7 @@ impl Plan {
                 window: unit,
                 // tidy(hot): once for a plan, by the control plane.
                 name: format!("{}/{}{scope}/{unit}/{zone}", self.name, self.key.written),
-                rate: window.rate,
+                rate: window.rate(),
                 calendar,
                 kept: self.kept?,
                 keys_max: self.keys_max,

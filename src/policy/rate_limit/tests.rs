@@ -254,11 +254,9 @@ fn a_reload_that_changes_only_the_rate_keeps_the_limit() {
 }
 
 fn windows(rates: &[Rate]) -> Box<[Window]> {
-    let window = |(at, rate): (usize, &Rate)| Window {
-        name: format!("w{at}").into(),
-        rate: *rate,
-        calendar: rate.is_counted().then(|| Calendar { unit: Unit::Day, zone: jiff::tz::TimeZone::UTC }),
-        unit: None,
+    let window = |(at, rate): (usize, &Rate)| {
+        let calendar = rate.is_counted().then(|| Calendar { unit: Unit::Day, zone: jiff::tz::TimeZone::UTC });
+        Window::new(format!("w{at}").into(), *rate, calendar, None)
     };
     rates.iter().enumerate().map(window).collect()
 }

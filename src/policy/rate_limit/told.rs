@@ -14,7 +14,7 @@ use crate::policy::facts::Effects;
 use crate::policy::limit::calendar::Unit;
 use crate::policy::problem::REDUCED_CAPACITY;
 use crate::policy::rate_limit::window::{Standing, Standings, Window, seconds};
-use crate::policy::text::append_field_string;
+use crate::wire::field::Known;
 use crate::wire::patch::Patch;
 
 /// What clients are told.
@@ -135,20 +135,16 @@ fn add_number(patch: &mut Patch, name: &[u8], number: u64) {
 }
 
 fn ietf(windows: &[Window], standings: &Standings, patch: &mut Patch) {
-    // The quota is what can be had at once; its window is the time until that much has come again.
-    patch.add_with(b"RateLimit-Policy", |out| {
+    patch.add_known(Known::Other, b"RateLimit-Policy: ", |out| {
         for (number, standing) in standings.iter().enumerate() {
-            let window = &windows[standing.at];
-            append_item(&window.name, number, out);
-            out.extend_from_slice(b";q=");
-            push_decimal(out, standing.quota(windows));
-            out.extend_from_slice(b";w=");
-            push_decimal(out, window.length());
+            separate(number, out);
+            windows[standing.at].append_policy(standing.units, out);
         }
     });
-    patch.add_with(b"RateLimit", |out| {
+    patch.add_known(Known::Other, b"RateLimit: ", |out| {
         for (number, standing) in standings.iter().enumerate() {
-            append_item(&windows[standing.at].name, number, out);
+            separate(number, out);
+            windows[standing.at].append_name(out);
             out.extend_from_slice(b";r=");
             push_decimal(out, u64::from(standing.state.left));
             out.extend_from_slice(b";t=");
@@ -157,11 +153,10 @@ fn ietf(windows: &[Window], standings: &Standings, patch: &mut Patch) {
     });
 }
 
-fn append_item(name: &str, number: usize, out: &mut Vec<u8>) {
+fn separate(number: usize, out: &mut Vec<u8>) {
     if number > 0 {
         out.extend_from_slice(b", ");
     }
-    append_field_string(name, out);
 }
 
 /// A pair of fields for each window that Kong has a name for; it knows no weeks.

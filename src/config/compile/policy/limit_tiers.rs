@@ -28,7 +28,7 @@ pub(super) fn share(tiers: &[Tier]) -> Result<(Vec<Window>, Vec<TierShares>), &T
                 shared.push((window.clone(), Vec::new()));
                 shared.len() - 1
             });
-            shared[at].1.push(window.rate.burst());
+            shared[at].1.push(window.rate().burst());
             if own.contains(&at) {
                 return Err(tier);
             }
@@ -36,10 +36,11 @@ pub(super) fn share(tiers: &[Tier]) -> Result<(Vec<Window>, Vec<TierShares>), &T
         }
         places.push(own);
     }
-    for (window, quotas) in &mut shared {
-        window.rate = of_slots(window, common_multiple(quotas));
-    }
-    let windows: Vec<Window> = shared.into_iter().map(|(window, _)| window).collect();
+    let of_all = |(window, quotas): (Window, Vec<u32>)| {
+        let rate = of_slots(&window, common_multiple(&quotas));
+        window.with_rate(rate)
+    };
+    let windows: Vec<Window> = shared.into_iter().map(of_all).collect();
     let units = |tier: &Tier, own: &Vec<usize>| -> TierShares {
         let pairs = own.iter().zip(&tier.windows);
         pairs.map(|(at, window)| Share { window: *at as u32, units: units(&windows[*at], window) }).collect()
@@ -50,23 +51,24 @@ pub(super) fn share(tiers: &[Tier]) -> Result<(Vec<Window>, Vec<TierShares>), &T
 
 /// Do they refill at the same moments, or in the same time?
 fn is_same(one: &Window, other: &Window) -> bool {
-    one.calendar == other.calendar && (one.calendar.is_some() || one.rate.fill_time() == other.rate.fill_time())
+    one.calendar() == other.calendar()
+        && (one.calendar().is_some() || one.rate().fill_time() == other.rate().fill_time())
 }
 
 /// What refills as `window` does and has so many slots.
 fn of_slots(window: &Window, slots: u32) -> Rate {
-    let rate = match window.calendar {
-        Some(_) if window.rate.is_leased() => Rate::leased(slots),
+    let rate = match window.calendar() {
+        Some(_) if window.rate().is_leased() => Rate::leased(slots),
         Some(_) => Rate::counted(slots),
-        None => Rate::new(slots, window.rate.fill_time(), slots),
+        None => Rate::new(slots, window.rate().fill_time(), slots),
     };
     // A fill time of more than 366 days is longer than any limit that was written.
-    rate.unwrap_or(window.rate)
+    rate.unwrap_or(window.rate())
 }
 
 /// What one request takes of the shared window; rounded up where the slots cannot be divided, so that never more pass.
 fn units(shared: &Window, own: &Window) -> u32 {
-    shared.rate.burst().div_ceil(own.rate.burst()).max(1)
+    shared.rate().burst().div_ceil(own.rate().burst()).max(1)
 }
 
 /// The least common multiple; where that is too large, a number so large that rounding costs less than one in a
@@ -100,12 +102,12 @@ mod tests {
 
     fn daily(count: u32) -> Window {
         let calendar = Some(Calendar { unit: Unit::Day, zone: TimeZone::UTC });
-        Window { name: "day".into(), rate: Rate::counted(count).unwrap(), calendar, unit: Some(Unit::Day) }
+        Window::new("day".into(), Rate::counted(count).unwrap(), calendar, Some(Unit::Day))
     }
 
     fn minutely(count: u32, burst: u32) -> Window {
         let rate = Rate::new(count, Duration::from_secs(60), burst).unwrap();
-        Window { name: "minute".into(), rate, calendar: None, unit: Some(Unit::Minute) }
+        Window::new("minute".into(), rate, None, Some(Unit::Minute))
     }
 
     fn tier(windows: Vec<Window>) -> Tier {
@@ -121,13 +123,13 @@ mod tests {
             tier(vec![minutely(10, 20)]),
         ];
         let (windows, shares) = share(&tiers).ok().unwrap();
-        let bursts: Vec<u32> = windows.iter().map(|window| window.rate.burst()).collect();
+        let bursts: Vec<u32> = windows.iter().map(|window| window.rate().burst()).collect();
         assert_eq!(bursts, [15_000, 30, 20], "a burst that takes longer to fill is another window");
         for (tier, shares) in tiers.iter().zip(&shares) {
             for (window, share) in tier.windows.iter().zip(shares) {
                 let shared = &windows[share.window as usize];
-                assert_eq!(shared.rate.burst() / share.units, window.rate.burst());
-                assert_eq!(shared.rate.fill_time(), window.rate.fill_time());
+                assert_eq!(shared.rate().burst() / share.units, window.rate().burst());
+                assert_eq!(shared.rate().fill_time(), window.rate().fill_time());
             }
         }
     }
@@ -138,7 +140,7 @@ mod tests {
         let tiers: Vec<Tier> = quotas.iter().map(|quota| tier(vec![daily(*quota)])).collect();
         let (windows, shares) = share(&tiers).ok().unwrap();
         for (quota, shares) in quotas.iter().zip(&shares) {
-            let passes = u64::from(windows[0].rate.burst() / shares[0].units);
+            let passes = u64::from(windows[0].rate().burst() / shares[0].units);
             assert!(passes <= u64::from(*quota), "{passes} of {quota}");
             assert!(passes * 1_000 >= u64::from(*quota - 1) * 999, "{passes} of {quota}");
         }

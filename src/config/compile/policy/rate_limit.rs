@@ -44,11 +44,11 @@ pub(super) fn compile(compiler: &mut Compiler<'_>, spec: &Located<Spec>, context
     if kept.is_some() {
         lease(&mut windows);
     }
-    let mut plan = Plan::new(context.name, windows[0].rate, key);
+    let mut plan = Plan::new(context.name, windows[0].rate(), key);
     plan.delay_after = delay(compiler, spec, &windows);
     let tiers = tiers(compiler, spec, windows, (context.name, &zone))?;
     let all = tiers.iter().flat_map(|tier| &tier.windows);
-    let least = all.map(|window| window.rate.burst()).min().unwrap_or(1);
+    let least = all.map(|window| window.rate().burst()).min().unwrap_or(1);
     plan.cost = cost(compiler, &spec.cost, least);
     (plan.windows, plan.tiers) = shared(compiler, spec, tiers)?;
     plan.exempt = exempt;
@@ -126,8 +126,10 @@ fn kept(compiler: &mut Compiler<'_>, spec: &Spec, context: &Context<'_>) -> Opti
 
 /// Lets the tokens of windows of the calendar be leased.
 fn lease(windows: &mut [Window]) {
-    for window in windows.iter_mut().filter(|window| window.calendar.is_some()) {
-        window.rate = Rate::leased(window.rate.burst()).unwrap_or(window.rate);
+    for window in windows.iter_mut().filter(|window| window.calendar().is_some()) {
+        if let Some(leased) = Rate::leased(window.rate().burst()) {
+            *window = window.clone().with_rate(leased);
+        }
     }
 }
 
@@ -144,7 +146,7 @@ fn windows(
         }
         let rate = refilling(compiler, written, spec.burst.as_ref())?;
         let unit = unit_of(written.value.0.per);
-        return Some(vec![Window { name: name.into(), rate, calendar: None, unit }]);
+        return Some(vec![Window::new(name.into(), rate, None, unit)]);
     }
     if let Some(burst) = &spec.burst {
         compiler.error(burst.location, "`burst` belongs to `rate`; in `windows` it stands beside the rate it is for");
@@ -170,11 +172,11 @@ fn listed(compiler: &mut Compiler<'_>, list: &WindowList, (name, zone): (&str, &
             whole = false;
             continue;
         };
-        if window.name.is_empty() {
-            window.name = if alone { name.into() } else { format!("{name}-{suffix}").into() };
+        if window.name().is_empty() {
+            window = window.named(if alone { name.into() } else { format!("{name}-{suffix}").into() });
         }
-        if windows.iter().any(|known| known.name == window.name) {
-            let title = format!("two windows are named `{}`", window.name);
+        if windows.iter().any(|known| known.name() == window.name()) {
+            let title = format!("two windows are named `{}`", window.name());
             compiler.faults.push(Report::error(written.location, title).help("`name` gives one another name"));
         }
         windows.push(window);
@@ -262,7 +264,7 @@ fn window(
             };
             let unit = unit(per.value);
             let calendar = Some(Calendar { unit, zone });
-            Some((Window { name: name.into(), rate, calendar, unit: Some(unit) }, unit.name().to_owned()))
+            Some((Window::new(name.into(), rate, calendar, Some(unit)), unit.name().to_owned()))
         }
         (None, None, Some(written)) => {
             if let Some(zone) = &spec.zone {
@@ -273,7 +275,7 @@ fn window(
             let per = written.value.0.per;
             let unit = unit_of(per);
             let suffix = unit.map_or_else(|| scalar::Time(per).show(), |unit| unit.name().to_owned());
-            Some((Window { name: name.into(), rate, calendar: None, unit }, suffix))
+            Some((Window::new(name.into(), rate, None, unit), suffix))
         }
         _ => {
             let report = Report::error(location, "a window has `quota` and `per`, or `rate`");
@@ -332,13 +334,13 @@ fn cost(compiler: &mut Compiler<'_>, spec: &CostSpec, least: u32) -> Cost {
 fn delay(compiler: &mut Compiler<'_>, spec: &Spec, windows: &[Window]) -> Option<u32> {
     let delay = spec.delay_after.as_ref()?;
     match windows {
-        [only] if only.calendar.is_none() => {
-            if only.rate.fill_time() > DELAY_MAX {
+        [only] if only.calendar().is_none() => {
+            if only.rate().fill_time() > DELAY_MAX {
                 let title = "the last request of a burst would be delayed for more than a minute";
                 let report = Report::error(delay.location, title);
                 compiler.faults.push(report.help("a smaller `burst`, or a higher `rate`"));
             }
-            if delay.value >= only.rate.burst() {
+            if delay.value >= only.rate().burst() {
                 compiler.error(delay.location, "nothing is ever delayed: `delay_after` is not below `burst`");
             }
         }

@@ -19,7 +19,7 @@ fn burst_then_rate() {
     assert!(!admitted(&mut meter, 99));
     assert!(admitted(&mut meter, 100));
     assert!(!admitted(&mut meter, 199));
-    assert_eq!(meter.next_token(&rate, at(199)), Duration::from_millis(1));
+    assert_eq!(meter.next_token(&rate, at(199)), (0, Duration::from_millis(1)));
     assert_eq!((0..5).filter(|_| admitted(&mut meter, 10_000)).count(), 3);
     // A clock that steps back gives nothing.
     assert!(!admitted(&mut meter, 0));
