@@ -219,7 +219,8 @@ impl Kind for Plan {
         }
         for (index, field) in response.head.fields.list.iter().enumerate() {
             let name = field.name.of(response.bytes);
-            if OURS.iter().any(|ours| name.eq_ignore_ascii_case(ours)) {
+            // Few names are that long.
+            if name.len() >= SHORTEST && OURS.iter().any(|ours| name.eq_ignore_ascii_case(ours)) {
                 effects.to_client.remove_at(index);
             }
         }
@@ -240,7 +241,7 @@ impl Plan {
         match self.origins {
             Origins::Any => {}
             Origins::Listed(_) => {
-                effects.to_client.add(b"Vary", b"Origin");
+                effects.to_client.add_value(Known::Vary, b"Vary: ", b"Origin");
             }
         }
     }
@@ -260,7 +261,7 @@ impl Plan {
                 effects.to_client.add(ORIGIN, b"*");
             }
             Origins::Listed(_) => {
-                effects.to_client.add(ORIGIN, origin);
+                effects.to_client.add_value(Known::Other, b"Access-Control-Allow-Origin: ", origin);
                 if self.credentials == Credentials::Allowed {
                     effects.to_client.add(CREDENTIALS, b"true");
                 }
@@ -316,6 +317,8 @@ const EXPOSE: &[u8] = b"Access-Control-Expose-Headers";
 const MAX_AGE: &[u8] = b"Access-Control-Max-Age";
 const PRIVATE_NETWORK: &[u8] = b"Access-Control-Allow-Private-Network";
 const OURS: [&[u8]; 7] = [ORIGIN, CREDENTIALS, METHODS, HEADERS, EXPOSE, MAX_AGE, PRIVATE_NETWORK];
+/// The length of the shortest of them.
+const SHORTEST: usize = MAX_AGE.len();
 
 #[cfg(test)]
 mod tests;

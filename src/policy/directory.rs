@@ -17,7 +17,6 @@ mod snapshot;
 use std::sync::Arc;
 
 use ahash::AHashMap;
-use subtle::ConstantTimeEq;
 
 use crate::base::{AppId, ConsumerId, Wall};
 use crate::policy::identity::Identity;
@@ -88,7 +87,7 @@ impl Directory {
     /// which tell nothing of a key.
     pub fn key(&self, hash: &KeyHash) -> Option<&KeyEntry> {
         if let Some(changed) = self.keys.get(&half(hash)) {
-            return changed.value.as_ref().filter(|entry| bool::from(entry.hash.ct_eq(hash)));
+            return changed.value.as_ref().filter(|entry| entry.has(hash));
         }
         self.base.key(hash)
     }
@@ -149,20 +148,20 @@ impl Directory {
     /// consumer's, else of the tenant's.
     pub fn in_force(&self, identity: &Identity, route: &str) -> Option<InForce<'_>> {
         let consumer = self.consumer(identity.consumer?)?;
-        let (plan, product) = self.catalogue.in_force(self.subscriptions(identity)?, route)?;
-        let app = self.subscribed_app(identity).map_or("", |app| &app.name);
-        Some(InForce { plan, product, app, consumer: &consumer.name })
+        let app = self.subscribed_app(identity);
+        let (plan, product) = self.catalogue.in_force(self.subscriptions(consumer, app)?, route)?;
+        Some(InForce { plan, product, app: app.map_or("", |app| &app.name), consumer: &consumer.name })
     }
 
     /// The product as a part of which somebody calls a route: the first one of their subscriptions that contains it.
     pub fn product(&self, identity: &Identity, route: &str) -> Option<&Product> {
-        self.catalogue.sold(self.subscriptions(identity)?, route)
+        let consumer = self.consumer(identity.consumer?)?;
+        self.catalogue.sold(self.subscriptions(consumer, self.subscribed_app(identity))?, route)
     }
 
     /// What counts for somebody: what the app has subscribed to, or else the consumer, or else the tenant.
-    fn subscriptions(&self, identity: &Identity) -> Option<&[Subscription]> {
-        let consumer = self.consumer(identity.consumer?)?;
-        if let Some(app) = self.subscribed_app(identity) {
+    fn subscriptions<'a>(&'a self, consumer: &'a Consumer, app: Option<&'a App>) -> Option<&'a [Subscription]> {
+        if let Some(app) = app {
             return Some(&app.subscriptions);
         }
         let own = &consumer.profile.subscriptions;

@@ -38,8 +38,7 @@ fn toml(shards: usize, listen: &Address) -> String {
         path_prefix = "/"
         answer = {{ body = "in" }}
         policies = ["keys"]
-        "#,
-        server(shards, listen)
+        "#
     )
 }
 

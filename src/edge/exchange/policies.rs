@@ -68,7 +68,7 @@ fn consult<'p, N: Net>(
     // Before the request is forwarded, a body is only kept whole.
     let body = (*body == RequestBody::Kept).then_some(&replay[..]);
     let own_expression = context.bound.expression(asked.id);
-    let facts = Facts { body, own_expression, ..facts(context, attributes, directory, &words) };
+    let facts = facts(context, attributes, (directory, body, own_expression), &words);
     let policy = &context.bound.plan.policy(asked.id).policy;
     let now = context.shard.thread.net.now();
     let call = Call { facts: &facts, effects, memo: &mut memos[asked.memo], now };
@@ -91,14 +91,15 @@ pub(crate) fn with_facts<N: Net, T>(
 ) -> T {
     let words = Vars::new(context, attributes, record);
     let directory = context.shard.directory.borrow();
-    look(&facts(context, attributes, &directory, &words))
+    look(&facts(context, attributes, (&directory, None, None), &words))
 }
 
 /// What is known of the request.
+#[inline]
 fn facts<'f, 'a: 'f, N: Net>(
     context: Context<'a, N>,
     attributes: &'f Attributes,
-    directory: &'f Directory,
+    (directory, body, own_expression): (&'f Directory, Option<&'f [u8]>, Option<&'f Program>),
     words: &'f Vars<'a, N>,
 ) -> Facts<'f, Vars<'a, N>> {
     Facts {
@@ -111,8 +112,8 @@ fn facts<'f, 'a: 'f, N: Net>(
         consumer_name: &attributes.consumer,
         directory,
         certificate: context.peer.tls.as_ref().and_then(|tls| tls.client_certificate.as_deref()),
-        body: None,
-        own_expression: None,
+        body,
+        own_expression,
         wall: context.shard.thread.net.wall(),
         words,
     }
@@ -129,8 +130,8 @@ fn holds<N: Net>(context: Context<'_, N>, state: &RequestState, when: &Program) 
 }
 
 fn make_room(memos: &mut Vec<PolicyMemo>, at: usize) {
-    if memos.len() <= at {
-        memos.resize_with(at + 1, PolicyMemo::default);
+    while memos.len() <= at {
+        memos.push(PolicyMemo::default());
     }
 }
 

@@ -102,10 +102,14 @@ impl<'p> Tried<'p> {
 
     /// What the client gets, where the policy at this place is behind the alternatives and none of them identified the
     /// caller. The challenges of all of them belong to a 401 and to nothing else.
+    #[inline]
     pub(super) fn refusal(&mut self, at: usize, to_client: &mut Patch) -> Option<LocalResponse<'p>> {
-        if at < self.among.end() {
-            return None;
-        }
+        let refused = self.refusal.is_some() && at >= self.among.end();
+        if refused { self.refusal_of_all(to_client) } else { None }
+    }
+
+    #[inline(never)]
+    fn refusal_of_all(&mut self, to_client: &mut Patch) -> Option<LocalResponse<'p>> {
         let Refusal { response, fields: (first, behind), .. } = self.refusal.take()?;
         if response.status != 401
             && let Some(begin) = self.begin
