@@ -9,6 +9,7 @@
 //! what the origin speaks.
 
 mod ends;
+mod gateway;
 #[allow(dead_code, unused_imports, reason = "the load tests use the rest of it")]
 #[path = "../loadtest/src/guard.rs"]
 mod guard;
@@ -20,20 +21,15 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Poll, Waker};
 
-use crossbeam_channel::{Receiver, bounded};
 use rustls::{ClientConfig, ServerConfig};
 
 use ends::{Line, http2, tls};
+use gateway::{Plane, Protocol, Protocols, Rules};
 use guard::Guard;
 use pieces::{Piece, Run};
-use turnpike::bench::base::{Address, Buf, ListenerId, Tick, Wall};
-use turnpike::bench::config::{ConfigSource, Environment, FileAccess, directory, load};
-use turnpike::bench::edge::run;
-use turnpike::bench::link::{
-    Counters, FROM_SHARD_MAX, FromShard, ListeningSocket, Outbox, REPORTS_MAX, ShardEnd, TO_SHARD_MAX, ToShard, mesh,
-};
-use turnpike::bench::net::sim::{Depth, Settings, Sim, SimSocket, SimStream, Simulation};
-use turnpike::bench::net::{Bell, Listener, Net, Stream};
+use turnpike::bench::base::{Address, Buf, Tick, Wall};
+use turnpike::bench::net::sim::{Depth, Settings, Sim, SimStream, Simulation};
+use turnpike::bench::net::{Listener, Net, Stream};
 
 // The program's own allocator, so that the counts do not depend on the system's.
 #[global_allocator]
@@ -71,29 +67,34 @@ fn main() {
         Piece::new("hop/get_10k", move || exchanges(get_10k(), Topology::Direct)).not_gated(),
         Piece::new("hop/post_4k", move || exchanges(post_4k(), Topology::Direct)).not_gated(),
         Piece::new("hop/event", || events(Topology::Direct)).not_gated(),
-        Piece::new("exchange/get_100", move || exchanges(get_100(), Topology::Proxied)).without("hop/get_100", 2),
-        Piece::new("exchange/get_10k", move || exchanges(get_10k(), Topology::Proxied)).without("hop/get_10k", 2),
-        Piece::new("exchange/post_4k", move || exchanges(post_4k(), Topology::Proxied)).without("hop/post_4k", 2),
-        Piece::new("exchange/event", || events(Topology::Proxied)).without("hop/event", 2),
+        Piece::new("exchange/get_100", move || exchanges(get_100(), PROXIED)).without("hop/get_100", 2),
+        Piece::new("exchange/get_10k", move || exchanges(get_10k(), PROXIED)).without("hop/get_10k", 2),
+        Piece::new("exchange/post_4k", move || exchanges(post_4k(), PROXIED)).without("hop/post_4k", 2),
+        Piece::new("exchange/event", || events(PROXIED)).without("hop/event", 2),
         // Beside the same requests through a route that uses none of it: what a key, a plan's limits, CORS and changed
         // fields cost, and what a token costs that is known.
         Piece::new("hop/gateway_key", guarded(Guard::Key, Topology::Direct)).not_gated(),
         Piece::new("hop/gateway_jwt", guarded(Guard::Es256, Topology::Direct)).not_gated(),
-        Piece::new("exchange/gateway_key", guarded(Guard::Key, Topology::Guarded(Guard::Key)))
+        Piece::new("exchange/gateway_key", guarded(Guard::Key, Topology::Proxied(Rules::Guard(Guard::Key))))
             .without("hop/gateway_key", 2),
-        Piece::new("exchange/gateway_key_unused", guarded(Guard::Key, Topology::Proxied)).without("hop/gateway_key", 2),
-        Piece::new("exchange/gateway_jwt", guarded(Guard::Es256, Topology::Guarded(Guard::Es256)))
+        Piece::new("exchange/gateway_key_unused", guarded(Guard::Key, PROXIED)).without("hop/gateway_key", 2),
+        Piece::new("exchange/gateway_jwt", guarded(Guard::Es256, Topology::Proxied(Rules::Guard(Guard::Es256))))
             .without("hop/gateway_jwt", 2),
-        Piece::new("exchange/gateway_jwt_unused", guarded(Guard::Es256, Topology::Proxied))
-            .without("hop/gateway_jwt", 2),
+        Piece::new("exchange/gateway_jwt_unused", guarded(Guard::Es256, PROXIED)).without("hop/gateway_jwt", 2),
+        // Beside `exchange/get_100`: a quota that is counted in the store, of which the shard has leased enough, and an
+        // expression that says who may.
+        Piece::new("exchange/gateway_quota", move || exchanges(get_100(), Topology::Proxied(Rules::Quota)))
+            .without("hop/get_100", 2),
+        Piece::new("exchange/gateway_expression", move || exchanges(get_100(), Topology::Proxied(Rules::Expression)))
+            .without("hop/get_100", 2),
         Piece::new("hop/h2_get_100", || mixed(H2_CLIENT, Topology::Direct)).not_gated(),
         Piece::new("hop/h2_upstream_get_100", || mixed(H2_UPSTREAM, Topology::Direct)).not_gated(),
         Piece::new("hop/tls_get_100", || mixed(TLS, Topology::Direct)).not_gated(),
-        Piece::new("exchange/h2_get_100", || mixed(H2_CLIENT, Topology::Proxied)).without("hop/h2_get_100", 1),
-        Piece::new("exchange/h2_upstream_get_100", || mixed(H2_UPSTREAM, Topology::Proxied))
+        Piece::new("exchange/h2_get_100", || mixed(H2_CLIENT, PROXIED)).without("hop/h2_get_100", 1),
+        Piece::new("exchange/h2_upstream_get_100", || mixed(H2_UPSTREAM, PROXIED))
             .without("hop/h2_upstream_get_100", 1),
         // Counted by hand: keys are random, so the handshakes do not repeat to the instruction.
-        Piece::new("exchange/tls_get_100", || mixed(TLS, Topology::Proxied)).not_gated(),
+        Piece::new("exchange/tls_get_100", || mixed(TLS, PROXIED)).not_gated(),
     ]);
 }
 
@@ -132,21 +133,12 @@ fn body(length: usize) -> String {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Topology {
     Direct,
-    Proxied,
-    /// One that looks at who calls.
-    Guarded(Guard),
+    /// One whose route uses this.
+    Proxied(Rules),
 }
 
-/// What an end speaks.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Protocol {
-    Http1,
-    Http1Tls,
-    Http2,
-}
-
-/// What the client and what the origin speaks.
-type Protocols = [Protocol; 2];
+/// A gateway whose route uses nothing.
+const PROXIED: Topology = Topology::Proxied(Rules::Nothing);
 
 const PLAIN: Protocols = [Protocol::Http1, Protocol::Http1];
 /// Several streams of one connection, each to a connection of its own.
@@ -156,11 +148,9 @@ const H2_UPSTREAM: Protocols = [Protocol::Http1, Protocol::Http2];
 /// On both sides: the two hops have four ends of TLS, as the exchange has, so rustls' own work is taken off.
 const TLS: Protocols = [Protocol::Http1Tls, Protocol::Http1Tls];
 
-/// What the shard says: its log lines, and its reports to the control plane.
-type Said = (Receiver<(usize, FromShard)>, Receiver<FromShard>);
-
-/// A network, the origin in it, where the client connects to, and what the shard says, where there is one.
-type Network = (Simulation, Sim, Address, Option<Said>);
+/// A network, the origin in it, where the client connects to, and what tells the shard what it must know, where there
+/// is one.
+type Network = (Simulation, Sim, Address, Option<Plane>);
 
 fn network(way: Topology) -> (Network, Address) {
     network_of(PLAIN, None, way)
@@ -178,33 +168,31 @@ fn network_of(protocols: Protocols, keys: Option<&tls::Keys>, way: Topology) -> 
     let simulation = Simulation::new(settings);
     let origin = simulation.host("origin", [10, 0, 2, 1]);
     let origin_address = origin.address(9_000);
-    let (to, said) = match way {
+    let (to, plane) = match way {
         Topology::Direct => (origin_address.clone(), None),
-        Topology::Proxied | Topology::Guarded(_) => {
+        Topology::Proxied(rules) => {
             let listen = Address::Inet(([10, 0, 1, 1], 80).into());
-            let mut text = configuration(protocols, keys, &listen, &origin_address);
-            if let Topology::Guarded(guard) = way {
-                text = format!("{text}{}{}", guard.route(), guard.tables());
-            }
-            let said = start_shard(&simulation, &listen, text);
-            (listen, Some(said))
+            let text = gateway::configuration(protocols, keys, &listen, &origin_address);
+            let plane = Plane::start(&simulation, &listen, format!("{text}{}{}", rules.route(), rules.tables()));
+            (listen, Some(plane))
         }
     };
-    ((simulation, origin, to, said), origin_address)
+    ((simulation, origin, to, plane), origin_address)
 }
 
 /// A warm connection, and exchanges on it.
 fn exchanges(talk: ExchangeShape, way: Topology) -> Run {
-    let ((simulation, origin, to, said), address) = network(way);
+    let ((simulation, origin, to, mut plane), address) = network(way);
     origin.spawn(serve(origin.clone(), address, talk.clone()));
     let client = simulation.host("client", [10, 0, 3, 1]);
     let connecting = async move { client.connect(&to, Tick::NEVER).await.expect("somebody listens") };
     let stream = Rc::new(simulation.run(connecting).expect("a run without faults"));
-    let run = move |times| {
-        // Reads and drops the shard's messages, as the log writer would.
-        said.iter().for_each(|(said, _)| while said.try_recv().is_ok() {});
+    let mut run = move |times| {
+        plane.iter_mut().for_each(Plane::answer);
         simulation.run(ask(stream.clone(), talk.clone(), times)).expect("a run without faults");
     };
+    // What the first one has to ask for is there before the others.
+    run(1);
     run(WARM_UP);
     Run::many(run)
 }
@@ -212,13 +200,13 @@ fn exchanges(talk: ExchangeShape, way: Topology) -> Run {
 /// A warm connection of a client, and GETs on it, whatever client and origin speak.
 fn mixed(protocols: Protocols, way: Topology) -> Run {
     let keys = protocols.contains(&Protocol::Http1Tls).then(tls::Keys::new);
-    let ((simulation, origin, to, said), address) = network_of(protocols, keys.as_ref(), way);
+    let ((simulation, origin, to, mut plane), address) = network_of(protocols, keys.as_ref(), way);
     let [client, upstream] = protocols;
     let host = simulation.host("client", [10, 0, 3, 1]);
     let mut ends = Vec::new();
     // Without a gateway there is one exchange in what each side speaks.
     match way {
-        Topology::Proxied | Topology::Guarded(_) => {
+        Topology::Proxied(_) => {
             start_origin(&origin, upstream, &address, keys.as_ref());
             ends.push(simulation.run(asker(host, client, to, keys.as_ref().map(tls::Keys::client))));
         }
@@ -231,8 +219,8 @@ fn mixed(protocols: Protocols, way: Topology) -> Run {
         }
     }
     let ends: Vec<Asker> = ends.into_iter().map(|end| end.expect("a run without faults")).collect();
-    let run = move |times| {
-        said.iter().for_each(|(said, _)| while said.try_recv().is_ok() {});
+    let mut run = move |times| {
+        plane.iter_mut().for_each(Plane::answer);
         for end in &ends {
             simulation.run(end.clone().ask(times)).expect("a run without faults");
         }
@@ -279,7 +267,7 @@ impl Asker {
 
 /// A warm stream of server-sent events: each is sent when the one before it has arrived, as a chunk that comes alone.
 fn events(way: Topology) -> Run {
-    let ((simulation, origin, to, said), address) = network(way);
+    let ((simulation, origin, to, mut plane), address) = network(way);
     let wanted = Rc::new(Wanted::default());
     origin.spawn(send_events(origin.clone(), address, wanted.clone()));
     let client = simulation.host("client", [10, 0, 3, 1]);
@@ -292,8 +280,8 @@ fn events(way: Topology) -> Run {
         stream
     };
     let stream = Rc::new(simulation.run(connecting).expect("a run without faults"));
-    let run = move |times| {
-        said.iter().for_each(|(said, _)| while said.try_recv().is_ok() {});
+    let mut run = move |times| {
+        plane.iter_mut().for_each(Plane::answer);
         simulation.run(read_events(stream.clone(), wanted.clone(), times)).expect("a run without faults");
     };
     run(WARM_UP);
@@ -412,64 +400,4 @@ async fn serve_one(stream: impl Line, talk: ExchangeShape) {
             return;
         }
     }
-}
-
-/// Proxies all to `origin`, with an access log.
-fn configuration(
-    [client, upstream]: Protocols,
-    keys: Option<&tls::Keys>,
-    listen: &Address,
-    origin: &Address,
-) -> String {
-    let listener = match (client, keys) {
-        (Protocol::Http2, _) => "http2 = { cleartext = true }\n".to_owned(),
-        (Protocol::Http1Tls, Some(keys)) => {
-            let path = keys.directory.path().display();
-            format!(
-                "[listener.tls]\n[[listener.tls.certificates]]\ncert = \"{path}/cert.pem\"\nkey = \"{path}/key.pem\"\n"
-            )
-        }
-        _ => String::new(),
-    };
-    let options = match upstream {
-        Protocol::Http1 => "",
-        Protocol::Http1Tls => "tls = { verify = false }\n",
-        Protocol::Http2 => "http = \"2\"\n",
-    };
-    format!(
-        "[server]\nshards = 1\n[log.access]\npath = \"unused.log\"\nformat = \"json\"\n\
-         [[listener]]\nbind = \"{listen}\"\n{listener}\
-         [upstream.origin]\nendpoints = \"{origin}\"\n{options}\
-         [[route]]\nname = \"all\"\npath_prefix = \"/\"\nto = \"origin\"\n"
-    )
-}
-
-/// A shard with this configuration.
-fn start_shard(simulation: &Simulation, listen: &Address, text: String) -> Said {
-    let environment = Environment { files: FileAccess::Allowed, ..Environment::sealed() };
-    let source = ConfigSource::Text { name: "bench".to_owned(), text };
-    let plan = load(&source, &environment).unwrap_or_else(|reports| panic!("{reports:?}")).plan;
-    let (to_shard, inbox) = bounded(TO_SHARD_MAX);
-    let (queue, said) = bounded(FROM_SHARD_MAX);
-    let (reports, reported) = bounded(REPORTS_MAX);
-    let outbox = Outbox { queue, reports, wake: Arc::new(|| ()), shard: 0 };
-    let counters = Arc::new(
-        Counters::new(plan.routes.len(), plan.upstreams.len(), plan.policies.len()).with_versions(plan.versions.len()),
-    );
-    let socket = SimSocket { address: listen.clone(), backlog: 64 };
-    let sockets = vec![ListeningSocket { listener: ListenerId(0), address: listen.clone(), socket }];
-    let generation = plan.generation;
-    let directory = directory(&plan);
-    to_shard.send(ToShard::Prepare { plan, counters, sockets, transcoders: Vec::new() }).expect("an empty queue");
-    to_shard.send(directory).expect("room for it");
-    to_shard.send(ToShard::Commit { generation }).expect("room for it");
-    let host = simulation.host("shard", [10, 0, 1, 1]);
-    let bell = Bell::silent();
-    let mesh = mesh(std::slice::from_ref(&bell)).remove(0);
-    bell.ring();
-    let ear = host.bell_waiter(&bell).expect("the simulator's bells have no descriptors to run out of");
-    host.spawn(run(host.clone(), ShardEnd { shard: 0, inbox, outbox, mesh }, ear, "simulated"));
-    // It listens before anybody connects.
-    simulation.run_until(simulation.now().after_ms(1)).expect("a run without faults");
-    (said, reported)
 }

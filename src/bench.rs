@@ -26,6 +26,31 @@ pub mod config {
     }
 }
 
+pub mod control {
+    //! What tells a shard what it must know of the world, in the place of a control plane.
+
+    use crate::base::{Tick, Wall};
+    use crate::config::plan::Plan;
+    use crate::link::{FromShard, ToShard};
+    use crate::trial::Quotas;
+
+    /// Leases of quotas that are counted in a database.
+    pub struct Leases(Quotas);
+
+    impl Leases {
+        /// Of the quotas of a plan, of which nothing is used.
+        pub fn of(plan: &Plan) -> Leases {
+            Leases(Quotas::of(plan))
+        }
+
+        /// What a shard is told that has said this.
+        pub fn answers<L>(&mut self, said: &FromShard, now: (Tick, Wall)) -> Vec<ToShard<L>> {
+            let FromShard::Lease(message) = said else { return Vec::new() };
+            self.0.receive(message, now).into_iter().map(|(_, message)| ToShard::Lease(message)).collect()
+        }
+    }
+}
+
 pub mod edge {
     //! A shard.
     pub use crate::edge::run::run;

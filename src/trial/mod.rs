@@ -25,6 +25,9 @@ pub(crate) use ask::Trial;
 pub(crate) use compare::Difference;
 pub(crate) use suite::{Suite, Test};
 
+#[cfg(feature = "bench")]
+pub(crate) use quotas::Quotas;
+
 use world::Traced;
 
 /// What came of a test.

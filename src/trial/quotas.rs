@@ -15,7 +15,7 @@ const SHARD: ShardId = ShardId(0);
 
 /// The quotas of a test.
 #[derive(Default)]
-pub(super) struct Quotas {
+pub(crate) struct Quotas {
     parents: HashMap<LimitId, Parent>,
     /// What is used or leased of a key in the window that begins then.
     used: HashMap<(LimitId, u64, u64), u64>,
@@ -23,7 +23,7 @@ pub(super) struct Quotas {
 
 impl Quotas {
     /// Those of a plan.
-    pub(super) fn of(plan: &Plan) -> Quotas {
+    pub(crate) fn of(plan: &Plan) -> Quotas {
         let limits = plan.policies.iter().filter_map(|policy| match &policy.policy {
             Policy::RateLimit(limit) => Some(limit),
             _ => None,
@@ -37,7 +37,7 @@ impl Quotas {
     }
 
     /// A message of the shard, and what it is told.
-    pub(super) fn receive(&mut self, message: &Message, now: (Tick, Wall)) -> Replies {
+    pub(crate) fn receive(&mut self, message: &Message, now: (Tick, Wall)) -> Replies {
         let mut replies = Replies::new();
         let Quotas { parents, used } = self;
         let Some(parent) = parents.get_mut(&message.limit) else { return replies };
