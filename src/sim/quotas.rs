@@ -360,11 +360,11 @@ fn an_outage_is_what_on_outage_says_and_no_burst_follows_it() {
             }
             _ if on_outage == closed => {
                 assert!(seen.failed.get() > 0 && away <= leased, "{seen:?}");
-                assert!(all <= QUOTA && all >= QUOTA * 97 / 100, "{seen:?}");
+                assert!((QUOTA * 97 / 100..=QUOTA).contains(&all), "{seen:?}");
             }
             _ => {
                 assert!(away <= QUOTA / 3 + leased && away >= QUOTA / 5, "{seen:?}");
-                assert!(all <= QUOTA && all >= QUOTA * 97 / 100, "{seen:?}");
+                assert!((QUOTA * 97 / 100..=QUOTA).contains(&all), "{seen:?}");
             }
         }
         assert!(database.used() <= QUOTA, "{database:?}");
