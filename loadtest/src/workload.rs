@@ -40,8 +40,8 @@ pub enum Workload {
     #[value(name = "h2-100")]
     H2Get100,
     /// GET of 100 bytes through what an API gateway does, beside the plain route: an API key with the limits of a plan,
-    /// CORS and changed fields; a monthly quota counted in the store; and JWTs, known ones and such as come for the first
-    /// time. nginx forwards the same requests and looks at none of it.
+    /// CORS and changed fields; a monthly quota counted in the store; and JWTs, known ones and such as come for the
+    /// first time. nginx forwards the same requests and looks at none of it.
     #[value(name = "gateway")]
     Gateway,
     /// Unary gRPC calls, HTTP/2 on both sides.

@@ -139,8 +139,7 @@ async fn at_once<N: Net, S: BodySource, K: Client, R: Remote>(
         |sent: &Result<(), Fault>| {
             // The client broke the protocol or disconnected, so there is no response.
             if sent.is_err_and(|fault| fault.kind.side() == Side::Client) {
-                // An abort and not a shutdown, because a body that lasts until the connection closes would look
-                // complete.
+                // An abort: behind a shutdown, a body that lasts until the connection closes would look complete.
                 remote.abort();
             }
         },
