@@ -165,6 +165,13 @@ impl Effects {
         }
     }
 
+    /// May bodies pass at a rate only?
+    #[inline]
+    pub fn slows(&self) -> bool {
+        let Bandwidth { download, upload } = &self.bandwidth;
+        (download.bytes_a_second | upload.bytes_a_second) > 0 || !self.keyed_rates.is_empty()
+    }
+
     /// Appends the request's query, without `?` and without what was removed; says whether anything is left.
     pub fn append_query(&self, request: Request<'_>, out: &mut Vec<u8>) -> bool {
         let Some(query) = request.head.query else { return false };

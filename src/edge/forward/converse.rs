@@ -63,9 +63,11 @@ pub(crate) async fn converse<N: Net, S: BodySource, K: Client, R: Remote>(
     let wait = destination.proxy.first_byte.saturating_add(Duration::from_secs(1));
     let continuation = asks.then(|| Continuation { over: Cell::new(false), wait });
     let slowed = Slowed::new(context.shard, &exchange.state.effects, Direction::Upload);
-    let upload = Upload { context, destination, remote, received: &received, encode, least, continuation, slowed };
+    let rates = slowed.as_deref();
+    let upload =
+        Upload { context, destination, remote, received: &received, encode, least, continuation, slowed: rates };
     let buf = upload.compose(exchange)?;
-    if let Some(slowed) = &upload.slowed {
+    if let Some(slowed) = rates {
         // tidy(hot): only where a body is slowed down; no other exchange should be larger for it.
         Box::pin(slowed.begin(received.get() - before, destination.deadline)).await;
     }
@@ -199,7 +201,7 @@ struct Upload<'a, N: Net, R> {
     /// The client waits for `100 Continue`.
     continuation: Option<Continuation>,
     /// What keeps the body to its rates, if it has any.
-    slowed: Option<Box<Slowed<'a, N>>>,
+    slowed: Option<&'a Slowed<'a, N>>,
 }
 
 impl<'a, N: Net, R: Remote> Upload<'a, N, R> {
@@ -289,7 +291,7 @@ impl<'a, N: Net, R: Remote> Upload<'a, N, R> {
             least: self.least.as_ref(),
             late: self.destination.late,
             continuation: self.continuation.as_ref(),
-            throttle: self.slowed.as_deref(),
+            throttle: self.slowed,
         }
     }
 }

@@ -53,7 +53,13 @@ enum Try {
 
 impl<'a, N: Net> Slowed<'a, N> {
     /// What policies decided for this direction; `None` where it is not slowed down.
+    #[inline]
     pub(crate) fn new(shard: &'a Shard<N>, effects: &Effects, direction: Direction) -> Option<Box<Slowed<'a, N>>> {
+        if effects.slows() { Slowed::decided(shard, effects, direction) } else { None }
+    }
+
+    #[inline(never)]
+    fn decided(shard: &'a Shard<N>, effects: &Effects, direction: Direction) -> Option<Box<Slowed<'a, N>>> {
         let throttle = match direction {
             Direction::Download => effects.bandwidth.download,
             Direction::Upload => effects.bandwidth.upload,
