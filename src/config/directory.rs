@@ -102,6 +102,11 @@ struct Names {
 }
 
 impl Names {
+    /// The number of that name, where it has one.
+    fn known(&self, name: &str) -> Option<u32> {
+        self.numbers.get(name).copied()
+    }
+
     /// The number of that name; a new one where it has none.
     fn number(&mut self, name: &str) -> u32 {
         if let Some(number) = self.numbers.get(name) {
@@ -114,6 +119,11 @@ impl Names {
 }
 
 impl Numbers {
+    /// The app that has or had this name.
+    pub(crate) fn app_named(&self, name: &str) -> Option<AppId> {
+        self.apps.known(name).map(AppId)
+    }
+
     /// A consumer's number: a new one.
     pub(crate) fn new_consumer(&mut self) -> ConsumerId {
         self.consumers += 1;

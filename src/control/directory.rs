@@ -138,6 +138,11 @@ impl Registry {
         &self.declared
     }
 
+    /// The app that has or had this name.
+    pub(super) fn app_named(&self, name: &str) -> Option<AppId> {
+        self.numbers.app_named(name)
+    }
+
     /// The directory as all shards will have it.
     pub(super) fn directory(&self) -> &Directory {
         &self.directory

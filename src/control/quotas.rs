@@ -23,7 +23,6 @@ pub(super) use crate::control::quotas::job::{Job, Settled};
 use crate::control::quotas::redis::Redis;
 use crate::control::resolve::SystemLookup;
 use crate::control::store::Store;
-use crate::policy::Policy;
 use crate::policy::limit::parent::{Parent, Replies};
 use crate::policy::limit::{LimitId, Message, ShardId};
 use crate::policy::rate_limit::{Database, Quota};
@@ -81,12 +80,8 @@ impl Quotas {
 
     /// Follows a plan that comes into use. What a limit has that it does not have any more goes back.
     pub(super) fn follow(&mut self, plan: &Plan, wall: Wall) {
-        let rate_limits = plan.policies.iter().filter_map(|policy| match &policy.policy {
-            Policy::RateLimit(plan) => Some(plan),
-            _ => None,
-        });
-        let wanted: HashMap<LimitId, Quota> =
-            rate_limits.flat_map(|plan| plan.quotas()).map(|quota| (quota.limit, quota)).collect();
+        let quotas = plan.policies.iter().flat_map(|policy| policy.policy.quotas());
+        let wanted: HashMap<LimitId, Quota> = quotas.map(|quota| (quota.limit, quota)).collect();
         for (_, mut gone) in self.known.extract_if(|limit, _| !wanted.contains_key(limit)) {
             gone.parent.surrender(wall);
             collect(&mut gone, &mut self.store, &mut self.in_redis);
@@ -97,6 +92,7 @@ impl Quotas {
                 None => {
                     let most = (self.shards, quota.keys_max);
                     let parent = Parent::new((limit, quota.rate), quota.calendar, quota.kept.on_outage, most);
+                    let parent = parent.based_on(quota.basis);
                     let (name, database, policy) = (quota.name.into(), quota.kept.database, quota.policy);
                     let (window, counted_in) = (quota.window.to_owned(), counts::name(database).to_owned());
                     let leases = LeaseStatus { window, counted_in, ..LeaseStatus::default() };

@@ -18,6 +18,7 @@ use crate::policy::limit::{LimitId, LimitTerms, Parts, Shards};
 use crate::policy::login::Revocations;
 use crate::policy::phase::Phase;
 use crate::policy::question::{Answer, Keys, Question};
+use crate::policy::rate_limit::Quota;
 use crate::policy::traps::Traps;
 use crate::wire::coding::Offer;
 use crate::wire::inspect::Scanner;
@@ -366,6 +367,16 @@ impl Policy {
     /// The identity of the first of its limits, which stands for all of them.
     pub fn limit_id(&self) -> Option<LimitId> {
         self.limits().first().map(|terms| terms.id)
+    }
+
+    /// Its windows that are counted in a database.
+    pub fn quotas(&self) -> Vec<Quota> {
+        // tidy(hot): once for a plan, by the control plane.
+        match self {
+            Policy::RateLimit(limit) => limit.quotas().collect(),
+            Policy::Plan(plan) => plan.quotas().collect(),
+            _ => Vec::new(),
+        }
     }
 }
 

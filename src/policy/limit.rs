@@ -72,7 +72,7 @@ pub(crate) use message::{Body, Message};
 pub(crate) use part::Part;
 pub(crate) use parts::{LimitTerms, Parts};
 pub(crate) use seat::Seat;
-pub(crate) use terms::Terms;
+pub(crate) use terms::{Basis, Terms};
 
 #[cfg(test)]
 mod tests;

@@ -6,7 +6,7 @@
 //! A request is counted by who has subscribed (an app, or a consumer) and for which product, not by the plan: who gets
 //! another plan goes on with what was used. Windows are limits like any other (`policy/limit`), of which each key has
 //! its own number of slots (`Part::by_key`): one part for each unit of the calendar, one for all other spans, and one
-//! for requests that are served at once.
+//! for requests that are served at once. Parts of the calendar may be counted in a database (`quotas`).
 
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
@@ -20,13 +20,16 @@ use crate::policy::facts::{Effects, Facts};
 use crate::policy::kind::{Call, Kind, ShardState};
 use crate::policy::limit::calendar::{Calendar, Unit};
 use crate::policy::limit::gcra::Rate;
+use crate::policy::limit::parent::OnOutage;
 use crate::policy::limit::{LimitId, LimitTerms, Part, Parts, Seat, Shards, Taken, Terms};
 use crate::policy::limit_key::seeded;
 use crate::policy::limiting::{Mode, OnTrouble};
 use crate::policy::phase::Phase;
 use crate::policy::problem::QUOTA_EXCEEDED;
-use crate::policy::rate_limit::{Standing, Standings, Told, Window};
+use crate::policy::rate_limit::{Kept, Standing, Standings, Told, Window};
 use crate::wire::template::Lookup;
+
+mod quotas;
 
 /// Holds callers to their plans.
 #[derive(Clone, Debug)]
@@ -46,6 +49,8 @@ pub struct Plan {
     pub wait: Duration,
     /// What happens to a request that cannot be counted.
     pub uncountable: OnTrouble,
+    /// Where windows of the calendar are counted, where that is not on the shards alone.
+    pub kept: Option<Kept>,
     /// The seed of the hash of keys.
     pub hash_seed: u64,
 }
@@ -107,10 +112,8 @@ impl Kind for Plan {
     }
 
     fn limits(&self) -> impl Iterator<Item = LimitTerms> {
-        let mut hasher = seeded(self.hash_seed);
-        ("plan", &*self.name).hash(&mut hasher);
-        let first = LimitId(hasher.finish());
-        (0..).zip(slots()).map(move |(at, (rate, _))| LimitTerms { id: first.of_window(at), rate })
+        let first = self.limit_id();
+        (0..).zip(self.slots()).map(move |(at, (rate, _))| LimitTerms { id: first.of_window(at), rate })
     }
 
     fn needs_route(&self) -> Option<&'static str> {
@@ -124,7 +127,7 @@ impl Kind for Plan {
 
 impl ShardState<Plan> for Box<Parts> {
     fn new(plan: &Plan, shards: Shards, generation: u32) -> Box<Parts> {
-        let parts = plan.limits().zip(slots()).map(|(LimitTerms { id, rate }, (_, unit))| {
+        let parts = plan.limits().zip(plan.slots()).map(|(LimitTerms { id, rate }, (_, unit))| {
             let terms = Terms { version: generation.into(), rate };
             let part = Part::new(id, terms, shards, plan.keys_max).by_key();
             match unit {
@@ -141,18 +144,19 @@ impl ShardState<Plan> for Box<Parts> {
     }
 }
 
-/// One slot of each part, with the unit of the calendar that it counts in.
-fn slots() -> impl Iterator<Item = (Rate, Option<Unit>)> {
-    // One request is more than none, and a second more than no time.
-    let calendar = Period::UNITS.map(|unit| (Rate::counted(1), Some(unit)));
-    let others = [Rate::new(1, Duration::from_secs(1), 1), Rate::in_flight(1)].map(|rate| (rate, None));
-    calendar.into_iter().chain(others).filter_map(|(rate, unit)| Some((rate?, unit)))
-}
-
 /// The part that a window is counted in.
 fn place(window: &Window) -> usize {
     let unit = window.calendar().map(|calendar| calendar.unit);
     Period::UNITS.iter().position(|known| Some(*known) == unit).unwrap_or(ROLLING)
+}
+
+/// The rate of a window, in a part that leases its tokens or does not.
+fn rate_in(part: &Part, window: &Window) -> Rate {
+    let rate = window.rate();
+    match part.is_leased() {
+        true => part.terms().rate.with_slots(rate.burst()).unwrap_or(rate),
+        false => rate,
+    }
 }
 
 /// The key under which a window of a subscriber is counted: those of all spans are in one part.
@@ -201,6 +205,25 @@ impl Counting<'_> {
 }
 
 impl Plan {
+    /// Equal where a new plan counts the same things under the same name, in the same place.
+    fn limit_id(&self) -> LimitId {
+        let mut hasher = seeded(self.hash_seed);
+        ("plan", &*self.name).hash(&mut hasher);
+        self.kept.map(|kept| kept.database).hash(&mut hasher);
+        LimitId(hasher.finish())
+    }
+
+    /// One slot of each part, with the unit of the calendar that it counts in.
+    fn slots(&self) -> impl Iterator<Item = (Rate, Option<Unit>)> {
+        // One request is more than none, and a second more than no time.
+        let calendar = Period::UNITS.map(|unit| match self.is_kept(unit) {
+            true => (Rate::leased(1), Some(unit)),
+            false => (Rate::counted(1), Some(unit)),
+        });
+        let others = [Rate::new(1, Duration::from_secs(1), 1), Rate::in_flight(1)].map(|rate| (rate, None));
+        calendar.into_iter().chain(others).filter_map(|(rate, unit)| Some((rate?, unit)))
+    }
+
     /// Lets a request pass that the caller's plan allows, and counts it.
     fn admit<L: Lookup>(&self, parts: &mut Parts, waited: Option<Waited>, call: Call<'_, L, Memo>) -> Decision<'_> {
         let Some(in_force) = call.facts.in_force() else { return self.lacks(Lacking::Route, call.effects) };
@@ -211,11 +234,9 @@ impl Plan {
             return Decision::Pass;
         }
         let InForce { plan, product, app, consumer } = in_force;
-        // By name: numbers are other ones in the next process.
-        let mut hasher = seeded(self.hash_seed);
-        (consumer, app, product).hash(&mut hasher);
+        let subscriber = self.subscriber(consumer, app, product);
         let version = call.facts.directory.revision().0;
-        let counting = Counting { subscriber: hasher.finish(), version, plan, now: call.now };
+        let counting = Counting { subscriber, version, plan, now: call.now };
         self.count(&counting, parts, waited, call)
     }
 
@@ -233,7 +254,7 @@ impl Plan {
         for (at, window) in windows.iter().enumerate() {
             let (part, key) = (&mut list[place(window)], key_of(counting.subscriber, window));
             part.look(now, || facts.wall);
-            let taken = counting.take(part, key, window.rate(), waited, at);
+            let taken = counting.take(part, key, rate_in(part, window), waited, at);
             let (Taken::Yes(state) | Taken::No(state)) = taken else {
                 return self.stopped((counting, at, key), taken, (list, waited), (effects, memo));
             };
@@ -299,9 +320,12 @@ impl Plan {
                 *memo = Memo::Waits(at as u32);
                 return Decision::Ask(Ask::Peer { limit: part.limit(), key, until: now.after(self.wait) });
             }
+            (Taken::NoRoom, _) if part.is_leased() => "plan_outage",
             (Taken::NoRoom | Taken::Yes(_) | Taken::No(_), _) => "plan_no_room",
         };
-        match self.uncountable.in_mode(self.mode) {
+        let passes = part.is_leased() && self.kept.is_some_and(|kept| kept.on_outage == OnOutage::Open);
+        let trouble = if passes { OnTrouble::Admit } else { self.uncountable };
+        match trouble.in_mode(self.mode) {
             OnTrouble::Admit => report(reason, effects),
             OnTrouble::Refuse => {
                 self.told.retry_after(Duration::ZERO, effects);

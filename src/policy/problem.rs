@@ -240,6 +240,8 @@ pub(crate) const REASONS: &[Reason] = &[
     ),
     row("plan_no_room", "503", "The request cannot be counted: too many subscribers are in use.",
         "Try again after `Retry-After`.").shown(Shown::Registered(REDUCED_CAPACITY)),
+    row("plan_outage", "503", "The request cannot be counted: the database of the plan's quota is away.",
+        "Try again after `Retry-After`.").shown(Shown::Registered(REDUCED_CAPACITY)),
     row("plan_path", "403", "The caller's plan does not contain the path.", "Take a plan that contains it."),
     row("plan_route", "403", "No plan of the caller contains the route.", "Subscribe to a plan that contains it."),
     row("plan_wait", "503", "The request cannot be counted in time: another thread is overloaded.",

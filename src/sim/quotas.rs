@@ -16,7 +16,6 @@ use crate::base::{Address, Rng};
 use crate::config::{self, ConfigSource, Environment};
 use crate::net::Net;
 use crate::net::sim::{Latch, Sim};
-use crate::policy::Policy;
 use crate::policy::limit::parent::{Order, Outcome, Parent, Replies};
 use crate::policy::limit::{Message, ShardId};
 use crate::policy::rate_limit::Quota;
@@ -148,9 +147,19 @@ enum End {
     UsedUp,
 }
 
+/// What has the quota.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Of {
+    /// A rate limit.
+    Limit,
+    /// A plan.
+    Plan,
+}
+
 /// One life of a process.
 #[derive(Clone, Copy, Debug)]
 struct Life {
+    of: Of,
     seed: u64,
     shards: usize,
     on_outage: &'static str,
@@ -174,33 +183,45 @@ struct Seen {
 
 fn toml(life: Life, listen: &Address) -> String {
     let (head, on_outage) = (one_listener(life.shards, listen), life.on_outage);
+    let (limit, policies) = match life.of {
+        Of::Limit => {
+            let windows = format!("windows = [\"{QUOTA}/month\"]\nkey = \"header:x-key\"");
+            (format!("[policy.limit.rate_limit]\n{windows}\n"), "[\"limit\"]")
+        }
+        Of::Plan => {
+            let plan = format!("[plan.sold]\nlimits = [{{ count = {QUOTA}, per = \"month\" }}]\n");
+            let keys = "[policy.keys.api_key]\nheader = \"x-key\"\n";
+            let consumer =
+                format!("[[consumer]]\nname = \"one\"\nplan = \"sold\"\nkeys = [{{ sha256 = \"{HASH_OF_ONE}\" }}]\n");
+            (format!("{plan}{keys}{consumer}[policy.limit.plan]\n"), "[\"keys\", \"limit\"]")
+        }
+    };
     format!(
         r#"
         {head}
         [redis]
         url = "redis://10.0.9.9:6379"
-        [policy.limit.rate_limit]
-        windows = ["{QUOTA}/month"]
-        key = "header:x-key"
+        {limit}
         counted_in = "redis"
         {on_outage}
         [[route]]
         path_prefix = "/"
         answer = {{ body = "in" }}
-        policies = ["limit"]
+        policies = {policies}
         "#
     )
 }
+
+/// The SHA-256 of `one`, the key that clients send.
+const HASH_OF_ONE: &str = "7692c3ad3540bb803c020b3aee66cd8887123234ea0c6e7143c0add73ff431ed";
 
 /// The quota as the plan of that configuration has it.
 fn quota(life: Life) -> Quota {
     let text = toml(life, &Address::Inet(([10, 0, 1, 1], 80).into()));
     let source = ConfigSource::Text { name: "simulated.toml".to_owned(), text };
     let loaded = config::load(&source, &Environment::sealed()).unwrap_or_else(|reports| panic!("{}", reports.plain()));
-    let found = loaded.plan.policies.iter().find_map(|policy| match &policy.policy {
-        Policy::RateLimit(plan) => plan.quotas().next(),
-        _ => None,
-    });
+    let quotas = loaded.plan.policies.iter().flat_map(|policy| policy.policy.quotas());
+    let found = quotas.filter(|quota| quota.window == "month").next();
     found.expect("the configuration has a quota")
 }
 
@@ -248,8 +269,9 @@ fn live(life: Life, database: &Rc<Database>) -> Rc<Seen> {
     let configuration = move |_, listen: &Address| toml(life, listen);
     let ran = in_world((life.seed, life.shards, DELAYS), configuration, async move |world: LimitWorld| {
         let LimitWorld { gateway, common, clients: sim, mut rng } = world;
-        let Quota { limit, rate, calendar, kept, keys_max, .. } = quota(life);
+        let Quota { limit, rate, basis, calendar, kept, keys_max, .. } = quota(life);
         let parent = Parent::new((limit, rate), calendar, kept.on_outage, (life.shards as u32, keys_max));
+        let parent = parent.based_on(basis);
         let crashed = Rc::new(Cell::new(false));
         let plane = Rc::new(Plane {
             sim: sim.clone(),
@@ -308,13 +330,17 @@ fn live(life: Life, database: &Rc<Database>) -> Rc<Seen> {
 
 #[test]
 fn no_crash_and_no_lost_message_lets_more_pass_than_the_quota_or_wastes_much_of_it() {
+    [Of::Limit, Of::Plan].map(outlives_crashes);
+}
+
+fn outlives_crashes(of: Of) {
     for (seed, shards, crashes, lossy) in
         [(1, 1, 0, 0), (2, 2, 0, 0), (3, 2, 1, 0), (4, 4, 3, 0), (5, 2, 4, 0), (6, 2, 2, 60), (7, 3, 0, 120)]
     {
         let (database, mut rng) = (Rc::new(Database::default()), Rng::new(seed));
         database.lossy.set(lossy);
         let (mut passed, mut taken) = (0, 0);
-        let life = Life { seed, shards, on_outage: "", outage: None, end: End::UsedUp };
+        let life = Life { of, seed, shards, on_outage: "", outage: None, end: End::UsedUp };
         for crash in 0..crashes {
             let end = End::Crash(150 + rng.below(250));
             passed += live(Life { seed: seed * 100 + crash, end, ..life }, &database).passed.get();
@@ -340,12 +366,16 @@ fn no_crash_and_no_lost_message_lets_more_pass_than_the_quota_or_wastes_much_of_
 
 #[test]
 fn an_outage_is_what_on_outage_says_and_no_burst_follows_it() {
+    [Of::Limit, Of::Plan].map(outlives_an_outage);
+}
+
+fn outlives_an_outage(of: Of) {
     let (closed, open) = ("on_outage = \"closed\"", "on_outage = \"open\"");
     let share = "on_outage = \"local_share\"\ngateways = 3";
     for (seed, on_outage) in [(11, closed), (12, open), (13, share), (14, closed), (15, open), (16, share)] {
         let database = Rc::new(Database::default());
         let outage = Some((200, 4_000));
-        let life = Life { seed, shards: 2, on_outage, outage, end: End::UsedUp };
+        let life = Life { of, seed, shards: 2, on_outage, outage, end: End::UsedUp };
         let seen = live(life, &database);
         let (passed, away, then) = (seen.passed.get(), seen.passed_away.get(), seen.passed_then.get());
         let all = passed + away + then;

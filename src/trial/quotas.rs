@@ -6,7 +6,6 @@ use std::collections::HashMap;
 
 use crate::base::{Tick, Wall};
 use crate::config::plan::Plan;
-use crate::policy::Policy;
 use crate::policy::limit::parent::{Order, Outcome, Parent, Replies};
 use crate::policy::limit::{LimitId, Message, ShardId};
 
@@ -24,14 +23,11 @@ pub(crate) struct Quotas {
 impl Quotas {
     /// Those of a plan.
     pub(crate) fn of(plan: &Plan) -> Quotas {
-        let limits = plan.policies.iter().filter_map(|policy| match &policy.policy {
-            Policy::RateLimit(limit) => Some(limit),
-            _ => None,
-        });
-        let parents = limits.flat_map(|limit| limit.quotas()).map(|quota| {
+        let quotas = plan.policies.iter().flat_map(|policy| policy.policy.quotas());
+        let parents = quotas.map(|quota| {
             let parent =
                 Parent::new((quota.limit, quota.rate), quota.calendar, quota.kept.on_outage, (1, quota.keys_max));
-            (quota.limit, parent)
+            (quota.limit, parent.based_on(quota.basis))
         });
         Quotas { parents: parents.collect(), used: HashMap::new() }
     }

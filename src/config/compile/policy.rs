@@ -2,6 +2,7 @@
 //! `[policy.NAME]`: finds out which kind it is. Each kind is compiled in its own file.
 
 mod context;
+mod counted_in;
 mod limit_key;
 mod limit_tiers;
 

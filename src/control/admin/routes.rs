@@ -177,16 +177,16 @@ fn upstreams() -> Vec<Route> {
         change(route(Post, &format!("{ENDPOINT}/undrain"), Action::Undrain, "give it its configured share again")),
         change(route(Put, &format!("{ENDPOINT}/weight"), Action::Weight, "give it another share"))
             .takes(Takes::Json(schema_of::<WeightBody>)),
-        route(Get, "/limits", Action::Limits, "rate limits and what they counted")
+        route(Get, "/limits", Action::Limits, "rate limits and plans, and what they counted")
             .need(Need::Local)
             .query(LISTED)
             .gives(list::<LimitStatus>()),
         route(Get, "/limits/{limit}", Action::Limit, "one limit").need(Need::Local).gives(json::<LimitStatus>()),
-        route(Get, "/limits/{limit}/key", Action::LimitKey, "where a key of a rate limit stands")
+        route(Get, "/limits/{limit}/key", Action::LimitKey, "where a key of a limit stands")
             .need(Need::Role(Viewer))
             .query(KEYED)
             .gives(json::<LimitKeyState>()),
-        route(Post, "/limits/{limit}/reset", Action::ResetLimit, "give a key of a rate limit its whole limit again")
+        route(Post, "/limits/{limit}/reset", Action::ResetLimit, "give a key of a limit its whole limit again")
             .need(Need::Role(Operator))
             .takes(Takes::Json(schema_of::<ResetBody>))
             .gives(json::<LimitKeyState>()),

@@ -167,7 +167,8 @@ mod tests {
             (ShardId(1), message(Body::NoRoom)),
             (ShardId(0), message(Body::Grant { piece })),
         ]);
-        let order = Order { number: 1, key: 1, window: Window::default(), owed: -4, total: 9, want: 9, quota: 100 };
+        let order =
+            Order { number: 1, key: 1, window: Window::default(), owed: -4, total: 9, want: 9, quota: 100, units: 100 };
         let job = Job { limit: LimitId(1), quota: "q".into(), order };
         leases.settle(&job, Outcome::Leased { count: 6, used: 10 });
         leases.settle(&job, Outcome::Failed);

@@ -34,17 +34,18 @@ const REPLY_BYTES_MAX: usize = 1 << 20;
 const COMMANDS_MAX: usize = 16;
 
 /// Leases. The arguments are: the gateway, the quota, how much is wanted, what is owed, what the gateway has had in
-/// all, and the lifetime. `q` is the quota that the other fields are parts of.
+/// all, the lifetime, and what counts are parts of (`Order::units`). `q` is what the other fields are parts of.
 const LEASE: &str = "\
 local me, quota, want, owed, total = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
-local all, scale = redis.call('HGETALL', KEYS[1]), quota
+local units = tonumber(ARGV[7])
+local all, scale = redis.call('HGETALL', KEYS[1]), units
 for i = 1, #all, 2 do if all[i] == 'q' then scale = tonumber(all[i + 1]) end end
 local mine, others = 0, 0
 for i = 1, #all, 2 do
   if all[i] ~= 'q' then
     local count = tonumber(all[i + 1])
-    if scale ~= quota then
-      count = math.ceil(count * quota / scale)
+    if scale ~= units then
+      count = math.ceil(count * units / scale)
       redis.call('HSET', KEYS[1], all[i], string.format('%.0f', count))
     end
     if all[i] == me then mine = count else others = others + count end
@@ -53,7 +54,7 @@ end
 mine = math.max(0, math.max(mine, total - owed) + owed)
 local count = math.min(want, math.max(0, quota - mine - others))
 mine = mine + count
-redis.call('HSET', KEYS[1], 'q', string.format('%.0f', quota), me, string.format('%.0f', mine))
+redis.call('HSET', KEYS[1], 'q', string.format('%.0f', units), me, string.format('%.0f', mine))
 redis.call('EXPIRE', KEYS[1], ARGV[6])
 return {count, mine + others}";
 /// What all gateways have had of a key, in parts of the quota that is the argument.
@@ -190,9 +191,9 @@ impl Link {
             // From now to the end of the window by this gateway's clock; the server's may show something else.
             let lifetime = order.window.end.saturating_sub(machine::wall().seconds()) + KEPT;
             let numbers = [i64::from(order.quota), i64::from(order.want), order.owed].map(|number| number.to_string());
-            let (total, lifetime) = (order.total.to_string(), lifetime.to_string());
+            let (total, lifetime, units) = (order.total.to_string(), lifetime.to_string(), order.units.to_string());
             let [quota, want, owed] = &numbers;
-            let arguments = [&self.me, quota, want, owed, &total, &lifetime];
+            let arguments = [&self.me, quota, want, owed, &total, &lifetime, &units];
             let mut parts: Vec<&[u8]> = vec![b"EVAL", LEASE.as_bytes(), b"1", &key];
             parts.extend(arguments.iter().map(|argument| argument.as_bytes()));
             write_command(&parts, &mut bytes);

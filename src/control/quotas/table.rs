@@ -17,7 +17,7 @@ pub(super) fn apply(database: &mut Database, jobs: &[Job]) -> Result<Vec<Outcome
 }
 
 fn apply_one(database: &mut Database, quota: &str, order: &Order) -> Result<Outcome, StoreFault> {
-    let before = leased(database, quota, (order.key, order.window.start), order.quota)?;
+    let before = leased(database, quota, (order.key, order.window.start), order.units)?;
     let used = before.saturating_add_signed(order.owed);
     let left = u64::from(order.quota).saturating_sub(used);
     let count = u64::from(order.want).min(left);
@@ -27,7 +27,7 @@ fn apply_one(database: &mut Database, quota: &str, order: &Order) -> Result<Outc
                    ON CONFLICT (quota, key, start) DO UPDATE SET quota_units = excluded.quota_units, \
                    leased = excluded.leased";
         let (start, ends) = (order.window.start, order.window.end);
-        database.execute(sql, values![quota, order.key as i64, start, ends, order.quota, used])?;
+        database.execute(sql, values![quota, order.key as i64, start, ends, order.units, used])?;
     }
     // At most `want`, which has 32 bits.
     Ok(Outcome::Leased { count: count as u32, used })

@@ -262,7 +262,7 @@ impl Holder {
             self.renew(at, now);
         }
         let rate = self.rate_at(at);
-        let trims = self.terms.basis == Basis::Key && self.shards.alone();
+        let trims = self.alone && self.terms.basis == Basis::Key;
         let entry = self.table.at(at);
         if trims {
             entry.trim(&rate, now);
@@ -273,7 +273,7 @@ impl Holder {
         if admitted {
             self.counts.admitted += u64::from(cost);
             let low = match rate.is_leased() {
-                true => self.ahead.is_some_and(|ahead| left.left <= ahead),
+                true => self.asks_at(&rate).is_some_and(|ahead| left.left <= ahead),
                 false => entry.is_low(left.left, now),
             };
             if elsewhere && low {

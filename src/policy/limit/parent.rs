@@ -28,7 +28,7 @@ use crate::policy::limit::message::{Body, Message};
 use crate::policy::limit::parent::ledger::{Ledger, Question, scaled};
 
 use crate::policy::limit::table::Table;
-use crate::policy::limit::terms::Terms;
+use crate::policy::limit::terms::{Basis, Terms};
 pub(crate) use ledger::scaled_up;
 
 /// What happens while the database is away.
@@ -63,6 +63,8 @@ pub(crate) struct Order {
     pub want: u32,
     /// How much there is in the window.
     pub quota: u32,
+    /// What it and what was used are parts of: where this changes, what was used is converted (`Ledger::units`).
+    pub units: u32,
 }
 
 /// What became of an order.
@@ -84,6 +86,8 @@ pub(crate) enum Outcome {
 pub(crate) struct Parent {
     limit: LimitId,
     rate: Rate,
+    /// Whose quota is counted: one of all keys, or of each its own, which shards tell with what they ask.
+    basis: Basis,
     shards: u32,
     calendar: Calendar,
     window: Window,
@@ -107,8 +111,14 @@ impl Parent {
         (shards, keys_max): (u32, usize),
     ) -> Parent {
         let (window, table) = (Window::default(), Table::new(keys_max.max(1)));
-        let (orders, ordered, closing) = (Vec::new(), 0, false);
-        Parent { limit, rate, shards, calendar, window, on_outage, table, orders, ordered, closing }
+        let (orders, ordered, closing, basis) = (Vec::new(), 0, false, Basis::Limit);
+        Parent { limit, rate, basis, shards, calendar, window, on_outage, table, orders, ordered, closing }
+    }
+
+    /// The same, whose keys have quotas of this basis.
+    pub(crate) fn based_on(mut self, basis: Basis) -> Parent {
+        self.basis = basis;
+        self
     }
 
     /// Which limit.
@@ -136,8 +146,12 @@ impl Parent {
                 let Some(at) = self.ledger(key, now) else {
                     return out.push((from, self.message(key, message.terms, Body::NoRoom)));
                 };
+                let basis = self.basis;
                 let ledger = self.table.at(at);
                 ledger.used = now;
+                if basis == Basis::Key {
+                    ledger.learn(&message.terms);
+                }
                 ledger.waiting.retain(|known| known.shard != from);
                 ledger.waiting.push(question);
                 self.serve(key, at, now, out);
@@ -147,9 +161,12 @@ impl Parent {
                 rate.turn(self.window.began());
                 let tokens = piece.tokens(&rate, now);
                 let Some(at) = self.table.locate(key).filter(|_| tokens > 0) else { return };
+                self.renew(at);
+                let tokens = match self.basis {
+                    Basis::Limit => scaled(tokens.into(), rate.burst(), self.rate.burst()) as u32,
+                    Basis::Key => tokens,
+                };
                 let ledger = self.table.at(at);
-                ledger.follow(self.window, self.rate.burst());
-                let tokens = scaled(tokens.into(), rate.burst(), self.rate.burst()) as u32;
                 // What was never granted cannot come back.
                 let granted = u32::try_from(ledger.total).unwrap_or(u32::MAX).saturating_sub(ledger.pool);
                 ledger.pool += tokens.min(granted);
@@ -164,9 +181,8 @@ impl Parent {
     pub(crate) fn settle(&mut self, order: &Order, outcome: Outcome, (now, wall): (Tick, Wall), out: &mut Replies) {
         self.look(wall);
         let Some(at) = self.table.locate(order.key) else { return };
-        let quota = self.rate.burst();
+        self.renew(at);
         let ledger = self.table.at(at);
-        ledger.follow(self.window, quota);
         // What was leased in a window that is over, or before a reset, is of no use to anybody.
         if ledger.ordered != Some(order.number) {
             return self.serve(order.key, at, now, out);
@@ -174,8 +190,8 @@ impl Parent {
         ledger.ordered = None;
         match outcome {
             Outcome::Leased { count: leased, used } => {
-                let count = scaled(leased.into(), order.quota, quota) as u32;
-                let used = scaled_up(used, order.quota, quota);
+                let count = scaled(leased.into(), order.units, ledger.units) as u32;
+                let used = scaled_up(used, order.units, ledger.units);
                 ledger.pool += count;
                 ledger.total += u64::from(count);
                 (ledger.known, ledger.local, ledger.away) = (used, 0, false);
@@ -239,8 +255,17 @@ impl Parent {
         self.close();
         self.look(wall);
         for at in 0..self.table.len() {
-            self.table.at(at).follow(self.window, self.rate.burst());
+            self.renew(at);
             self.hand_back(self.table.key(at), at);
+        }
+    }
+
+    /// Brings a key into the window, and under the quota that all keys have.
+    fn renew(&mut self, at: usize) {
+        let ledger = self.table.at(at);
+        ledger.turn(self.window);
+        if self.basis == Basis::Limit {
+            ledger.scale(self.rate.burst());
         }
     }
 
@@ -256,7 +281,8 @@ impl Parent {
     pub(crate) fn reset(&mut self, key: u64, now: Tick) {
         if let Some(ledger) = self.table.find(key) {
             let waiting = std::mem::take(&mut ledger.waiting);
-            *ledger = Ledger { waiting, ..Ledger::new(ledger.window, ledger.quota, now) };
+            let Ledger { window, quota, units, version, .. } = *ledger;
+            *ledger = Ledger { waiting, version, ..Ledger::new(window, (quota, units), now) };
         }
     }
 
@@ -291,10 +317,13 @@ impl Parent {
                 if self.table.is_at_cap() && !self.make_room() {
                     return None;
                 }
-                self.table.insert(key, Ledger::new(self.window, self.rate.burst(), now))
+                let quota = self.rate.burst();
+                // One of its own, the key is about to tell.
+                let units = if self.basis == Basis::Key { UNITS_OF_KEYS } else { quota };
+                self.table.insert(key, Ledger::new(self.window, (quota, units), now))
             }
         };
-        self.table.at(at).follow(self.window, self.rate.burst());
+        self.renew(at);
         Some(at)
     }
 
@@ -302,8 +331,8 @@ impl Parent {
     fn make_room(&mut self) -> bool {
         for _ in 0..LOOKS.min(self.table.len()) {
             let Some((key, at)) = self.table.step() else { break };
+            self.renew(at);
             let ledger = self.table.at(at);
-            ledger.follow(self.window, self.rate.burst());
             if ledger.pool == 0 && ledger.owed == 0 && ledger.ordered.is_none() && ledger.waiting.is_empty() {
                 self.table.remove(key);
                 return true;
@@ -317,7 +346,8 @@ impl Parent {
         if self.closing {
             return self.table.at(at).waiting.clear();
         }
-        let lease = Lease::of(self.rate.burst(), self.shards);
+        let quota = self.table.at(at).quota;
+        let lease = Lease::of(quota, self.shards);
         let mut granted = false;
         loop {
             let ledger = self.table.at(at);
@@ -343,7 +373,7 @@ impl Parent {
                 out.push(self.grant(key, question, count, now));
                 continue;
             }
-            let want = (question.need - ledger.pool).saturating_add(lease.portion).min(self.rate.burst());
+            let want = (question.need - ledger.pool).saturating_add(lease.portion).min(quota);
             return self.order(key, at, want);
         }
         let ledger = self.table.at(at);
@@ -354,7 +384,8 @@ impl Parent {
 
     /// The database is away: those that asked get what is here, or what they may have without it.
     fn go_without(&mut self, key: u64, at: usize, now: Tick, out: &mut Replies) {
-        let lease = Lease::of(self.rate.burst(), self.shards);
+        let quota = self.table.at(at).quota;
+        let lease = Lease::of(quota, self.shards);
         let waiting = std::mem::take(&mut self.table.at(at).waiting);
         if self.closing {
             return;
@@ -365,7 +396,7 @@ impl Parent {
             ledger.pool -= count;
             if let OnOutage::LocalShare { gateways } = self.on_outage {
                 // Neither more than its part of the quota, nor than its part of what was left.
-                let (quota, gateways) = (u64::from(self.rate.burst()), u64::from(gateways.max(1)));
+                let (quota, gateways) = (u64::from(quota), u64::from(gateways.max(1)));
                 let of_all = (quota / gateways).saturating_sub(ledger.total);
                 let of_rest = (quota.saturating_sub(ledger.known) / gateways).saturating_sub(ledger.local.into());
                 let left = of_all.min(of_rest);
@@ -391,17 +422,21 @@ impl Parent {
             return;
         }
         self.ordered += 1;
-        let (number, quota) = (self.ordered, self.rate.burst());
+        let number = self.ordered;
         ledger.ordered = Some(number);
         let (window, owed, total) = (ledger.window, std::mem::take(&mut ledger.owed), ledger.total);
-        self.orders.push(Order { number, key, window, owed, total, want, quota });
+        let Ledger { quota, units, .. } = *ledger;
+        self.orders.push(Order { number, key, window, owed, total, want, quota, units });
     }
 
     fn grant(&self, key: u64, question: Question, count: u32, now: Tick) -> (ShardId, Message) {
         let mut rate = question.terms.rate;
         rate.turn(self.window.began());
-        // While a plan comes into use, shards may be under another rate than this.
-        let count = scaled(count.into(), self.rate.burst(), rate.burst()) as u32;
+        let count = match self.basis {
+            // While a plan comes into use, shards may be under another rate than this.
+            Basis::Limit => scaled(count.into(), self.rate.burst(), rate.burst()) as u32,
+            Basis::Key => count,
+        };
         let piece = Meter::partly(&rate, count, count, now);
         (question.shard, self.message(key, question.terms, Body::Grant { piece }))
     }
@@ -411,6 +446,8 @@ impl Parent {
     }
 }
 
+/// `Order::units` where keys have quotas of their own.
+pub(crate) const UNITS_OF_KEYS: u32 = 1;
 /// What nobody asked for in this time goes back to the database.
 const IDLE: Duration = Duration::from_secs(5);
 /// A database that had less than was wanted is asked again for the key after this. It bounds the writes for keys that

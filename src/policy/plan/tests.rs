@@ -23,6 +23,7 @@ fn enforce() -> Plan {
         keys_max: 1_000,
         wait: Duration::from_secs(1),
         uncountable: OnTrouble::Unavailable,
+        kept: None,
         hash_seed: 0,
     }
 }

@@ -3,10 +3,10 @@
 
 use std::sync::Arc;
 
-use crate::policy::limit::LimitId;
 use crate::policy::limit::calendar::Calendar;
 use crate::policy::limit::gcra::Rate;
 use crate::policy::limit::parent::OnOutage;
+use crate::policy::limit::{Basis, LimitId};
 
 /// Where a limit is counted, and what happens while that is away.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,8 +37,10 @@ pub struct Quota {
     pub window: &'static str,
     /// What it is called in the database: the same in every process that counts the same things in the same windows.
     pub name: String,
-    /// How much.
+    /// How much; of keys with a quota of their own, one of it.
     pub rate: Rate,
+    /// Whether keys have that.
+    pub basis: Basis,
     /// In which windows.
     pub calendar: Calendar,
     /// Where, and what happens while that is away.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Which windows of a rate limit are counted in a database, and what they are called there.
 
+use crate::policy::limit::Basis;
 use crate::policy::limiting::Scope;
 use crate::policy::rate_limit::{Plan, Quota};
 
@@ -22,6 +23,7 @@ impl Plan {
                 // tidy(hot): once for a plan, by the control plane.
                 name: format!("{}/{}{scope}/{unit}/{zone}", self.name, self.key.written),
                 rate: window.rate(),
+                basis: Basis::Limit,
                 calendar,
                 kept: self.kept?,
                 keys_max: self.keys_max,

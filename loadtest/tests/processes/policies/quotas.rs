@@ -9,6 +9,7 @@ use std::thread;
 use std::time::Duration;
 
 use loadtest::socket::Reserved;
+use sha2::{Digest, Sha256};
 use tempfile::TempDir;
 
 use crate::harness::certificates::{Authority, Pair};
@@ -17,25 +18,64 @@ use crate::harness::{Client, Gateway, Setup, tool, wait_for};
 
 const QUOTA: u32 = 6_000;
 
-/// A gateway that counts in `database`, whose section stands in `section`.
-fn counting(section: &str, database: &str, more: &str) -> Gateway {
-    Setup::new(format!(
-        "{WEB}\n{section}\n[policy.all]\nrate_limit = {{ windows = [\"{QUOTA}/month\"], key = \"header:X-Key\", \
-         counted_in = \"{database}\", {more} }}\n\
-         [[route]]\npath = \"/limited\"\nanswer = {{ body = \"in\" }}\npolicies = [\"all\"]\n"
-    ))
-    .shards(2)
-    .log("")
-    .start()
+/// What has the quota.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Of {
+    /// A rate limit, by a header.
+    Limit,
+    /// The plan of the consumers `k` and `other`, whose keys are their names.
+    Plan,
 }
 
-fn in_store(folder: &Path) -> Gateway {
-    counting(&format!("[store]\npath = \"{}\"\n", folder.join("turnpike.db").display()), "store", "")
+impl Of {
+    /// A gateway that counts in `database`, whose section stands in `section`.
+    fn counted(self, section: &str, database: &str, more: &str) -> Gateway {
+        let (objects, policies) = match self {
+            Of::Limit => {
+                let limit = format!(
+                    "[policy.all]\nrate_limit = {{ windows = [\"{QUOTA}/month\"], key = \"header:X-Key\", \
+                     counted_in = \"{database}\", {more} }}\n"
+                );
+                (limit, "[\"all\"]")
+            }
+            Of::Plan => (subscribers(QUOTA, database, more), "[\"keys\", \"all\"]"),
+        };
+        Setup::new(format!(
+            "{WEB}\n{section}\n{objects}\
+             [[route]]\npath = \"/limited\"\nanswer = {{ body = \"in\" }}\npolicies = {policies}\n"
+        ))
+        .shards(2)
+        .log("")
+        .start()
+    }
+
+    fn in_store(self, folder: &Path) -> Gateway {
+        self.counted(&store(folder), "store", "")
+    }
+
+    fn in_redis(self, redis: &Redis, more: &str) -> Gateway {
+        let port = redis.address.port();
+        let section = format!("[redis]\nurl = \"redis://127.0.0.1:{port}/3\"\npassword = \"secret\"\n");
+        self.counted(&section, "redis", more)
+    }
 }
 
-fn in_redis(redis: &Redis, more: &str) -> Gateway {
-    let port = redis.address.port();
-    counting(&format!("[redis]\nurl = \"redis://127.0.0.1:{port}/3\"\npassword = \"secret\"\n"), "redis", more)
+fn store(folder: &Path) -> String {
+    format!("[store]\npath = \"{}\"\n", folder.join("turnpike.db").display())
+}
+
+/// Consumers with a plan of so many requests a month.
+fn subscribers(quota: u32, database: &str, more: &str) -> String {
+    let consumer = |name: &str| {
+        let hash: String = Sha256::digest(name).iter().map(|byte| format!("{byte:02x}")).collect();
+        format!("[[consumer]]\nname = \"{name}\"\nplan = \"sold\"\nkeys = [{{ sha256 = \"{hash}\" }}]\n")
+    };
+    format!(
+        "[policy.keys.api_key]\nheader = \"x-key\"\n[policy.all]\nplan = {{ counted_in = \"{database}\", {more} }}\n\
+         [plan.sold]\nlimits = [{{ count = {quota}, per = \"month\" }}]\n{}{}",
+        consumer("k"),
+        consumer("other")
+    )
 }
 
 /// Asks once; the status.
@@ -81,11 +121,20 @@ fn use_up(here: SocketAddr, connections: usize, key: &str, most: u32) -> (u32, V
 
 #[test]
 fn a_quota_in_the_store_outlives_any_number_of_kills() {
+    is_killed(Of::Limit);
+}
+
+#[test]
+fn the_quota_of_a_plan_outlives_any_number_of_kills() {
+    is_killed(Of::Plan);
+}
+
+fn is_killed(of: Of) {
     let folder = TempDir::new().expect("a folder");
     let mut total = 0;
     let kills = 5;
     for round in 1..=kills {
-        let mut gateway = in_store(folder.path());
+        let mut gateway = of.in_store(folder.path());
         // The kill comes at a count, not at a time, while a request is on its way: a fast machine would have used the
         // quota up before a time.
         let enough = 350 + 100 * round;
@@ -106,7 +155,7 @@ fn a_quota_in_the_store_outlives_any_number_of_kills() {
         gateway.wait(Duration::from_secs(5));
         total += admitted;
     }
-    let gateway = in_store(folder.path());
+    let gateway = of.in_store(folder.path());
     let (got, odd) = use_up(gateway.here(), 3, "k", QUOTA * 2);
     let all = total + got;
     println!("{total} before the last start, {got} after it, of {QUOTA}");
@@ -120,15 +169,24 @@ fn a_quota_in_the_store_outlives_any_number_of_kills() {
 
 #[test]
 fn a_clean_stop_gives_back_what_was_leased() {
+    is_stopped(Of::Limit);
+}
+
+#[test]
+fn a_clean_stop_gives_back_what_was_leased_of_a_plan() {
+    is_stopped(Of::Plan);
+}
+
+fn is_stopped(of: Of) {
     let folder = TempDir::new().expect("a folder");
     let mut total = 0;
     for _ in 0..4 {
-        let mut gateway = in_store(folder.path());
+        let mut gateway = of.in_store(folder.path());
         total += use_up(gateway.here(), 2, "k", 500).0;
         gateway.signal("TERM");
         assert!(gateway.wait(Duration::from_secs(20)).success());
     }
-    let gateway = in_store(folder.path());
+    let gateway = of.in_store(folder.path());
     let all = total + use_up(gateway.here(), 3, "k", QUOTA * 2).0;
     assert!((QUOTA - QUOTA / 100..=QUOTA).contains(&all), "{all} of {QUOTA}");
     assert_eq!(use_up(gateway.here(), 1, "other", 10).0, 10, "another key has a quota of its own");
@@ -201,8 +259,17 @@ impl Drop for Redis {
 
 #[test]
 fn two_gateways_share_a_quota_in_redis_on_an_uneven_load() {
+    are_two(Of::Limit);
+}
+
+#[test]
+fn two_gateways_share_the_quota_of_a_plan_in_redis() {
+    are_two(Of::Plan);
+}
+
+fn are_two(of: Of) {
     let redis = Redis::start();
-    let (first, second) = (in_redis(&redis, ""), in_redis(&redis, ""));
+    let (first, second) = (of.in_redis(&redis, ""), of.in_redis(&redis, ""));
     let (of_second, of_first) =
         (use_up(second.here(), 1, "k", QUOTA / 10 - 200).0, use_up(first.here(), 3, "k", QUOTA * 2));
     let (of_first, odd) = of_first;
@@ -216,10 +283,19 @@ fn two_gateways_share_a_quota_in_redis_on_an_uneven_load() {
 
 #[test]
 fn while_redis_is_away_each_gateway_does_as_it_was_told_and_no_burst_follows() {
+    is_away(Of::Limit);
+}
+
+#[test]
+fn while_redis_is_away_plans_hold_as_they_were_told() {
+    is_away(Of::Plan);
+}
+
+fn is_away(of: Of) {
     let mut redis = Redis::start();
-    let closed = in_redis(&redis, "");
-    let open = in_redis(&redis, "on_outage = \"open\"");
-    let shared = in_redis(&redis, "on_outage = \"local_share\", gateways = 3");
+    let closed = of.in_redis(&redis, "");
+    let open = of.in_redis(&redis, "on_outage = \"open\"");
+    let shared = of.in_redis(&redis, "on_outage = \"local_share\", gateways = 3");
     let before: u32 = [&closed, &open, &shared].iter().map(|gateway| use_up(gateway.here(), 1, "k", 1_000).0).sum();
     assert_eq!(before, 3_000);
     redis.end();
@@ -293,7 +369,7 @@ fn over_tls_a_redis_is_believed_by_its_authority_and_its_name_alone() {
 #[test]
 fn what_quotas_lease_and_grant_is_counted_by_limit() {
     let folder = TempDir::new().expect("a folder");
-    let gateway = in_store(folder.path());
+    let gateway = Of::Limit.in_store(folder.path());
     // The last ones may be under way on both connections.
     let used = u64::from(use_up(gateway.here(), 2, "k", 500).0);
     let value = |name: &str| -> u64 {
@@ -310,10 +386,40 @@ fn what_quotas_lease_and_grant_is_counted_by_limit() {
     let metrics = gateway.metrics();
     assert!(metrics.contains("turnpike_quota_database_up{database=\"store\"} 1"), "{metrics}");
     assert!(metrics.contains("turnpike_quota_outages_total{database=\"store\"} 0"), "{metrics}");
-    let status = gateway.status();
-    let lease = &status["limits"][0]["leases"][0];
-    assert_eq!((lease["window"].as_str(), lease["leased"].as_u64()), (Some("month"), Some(leased)), "{status}");
+    // Between two looks at it, more may be leased or come back.
+    wait_for("the status to say the same", || {
+        let status = gateway.status();
+        let lease = &status["limits"][0]["leases"][0];
+        let shown = (lease["window"].as_str(), lease["leased"].as_u64());
+        (shown == (Some("month"), Some(value("leased_total")))).then_some(())
+    });
     // What is not used comes back when the key is idle.
     let is_back = || value("returned_total") > 0 && value("leased_total") - value("given_back_total") == used;
     wait_for("it to come back", || is_back().then_some(()));
+}
+
+/// The plan allows another number from one process to the next: what was used stays used.
+#[test]
+fn another_number_of_a_plan_counts_from_what_was_used() {
+    let folder = TempDir::new().expect("a folder");
+    let start = |quota: u32| {
+        // Where there is a store, plans are counted in it without a word.
+        let objects = subscribers(quota, "store", "").replace("counted_in = \"store\", ", "");
+        Setup::new(format!(
+            "{WEB}\n{}\n{objects}[[route]]\npath = \"/limited\"\nanswer = {{ body = \"in\" }}\n\
+             policies = [\"keys\", \"all\"]\n",
+            store(folder.path())
+        ))
+        .shards(2)
+        .log("")
+        .start()
+    };
+    // Small numbers are leased one by one, so that a kill loses nothing.
+    for (quota, least, most) in [(60, 60, 60), (90, 30, 30), (40, 0, 0), (100, 10, 10)] {
+        let mut gateway = start(quota);
+        let (got, odd) = use_up(gateway.here(), 2, "k", 1_000);
+        assert!((least..=most).contains(&got) && odd.is_empty(), "{quota}: {got} {odd:?}");
+        gateway.signal("KILL");
+        gateway.wait(Duration::from_secs(5));
+    }
 }

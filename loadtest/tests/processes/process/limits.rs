@@ -265,3 +265,69 @@ fn the_command_line_shows_limits_and_resets_keys() {
         assert_eq!(out.code, code, "{}", out.all());
     }
 }
+
+/// Consumers of a plan, one of them with an app that has a plan of its own, and a plan for a product.
+const PLANS: &str = r#"
+[product.maps]
+routes = ["maps"]
+[plan.small]
+limits = [{ count = 30, per = "month" }, { count = 1000, per = "1h" }]
+[plan.large]
+limits = [{ count = 50, per = "month" }]
+[[consumer]]
+name = "acme"
+plan = "small"
+plans = { maps = "large" }
+keys = [{ sha256 = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad" }]
+[policy.keys.api_key]
+header = "x-key"
+[policy.sold.plan]
+[[route]]
+name = "all"
+path = "/all"
+answer = { body = "in" }
+policies = ["keys", "sold"]
+[[route]]
+name = "maps"
+path = "/maps"
+answer = { body = "in" }
+policies = ["keys", "sold"]
+"#;
+
+#[test]
+fn the_windows_of_a_plan_are_shown_and_reset_for_each_product() {
+    let folder = TempDir::new().expect("a folder");
+    let store = folder.path().join("turnpike.db");
+    let config = format!("{TOKENS}{WEB}[store]\npath = \"{}\"\n{PLANS}", store.display());
+    let gateway = Setup::new(config).log("").shards(2).server("watch = false").start();
+    assert_eq!(counts(&gateway, "/all", "abc", 40), [(200, 30), (429, 10)].into());
+    assert_eq!(counts(&gateway, "/maps", "abc", 60), [(200, 50), (429, 10)].into());
+    let windows = |path: &str| {
+        let (status, state) = ask(&gateway, "viewer", &[], &format!("/limits/sold/key?key=acme{path}"));
+        assert_eq!(status, 200, "{state}");
+        state["windows"].clone()
+    };
+    let month = |used: u32, quota: u32, plan: &str| {
+        let name = format!("{plan}-month");
+        json!({ "name": name, "counted_in": "store", "quota": quota, "used": used })
+    };
+    let span = json!({ "name": "small-3600s", "counted_in": "memory", "quota": 1000, "used": null });
+    assert_eq!(windows("&route=all"), json!([month(30, 30, "small"), span]));
+    assert_eq!(windows(""), windows("&route=all"));
+    assert_eq!(windows("&route=maps"), json!([month(50, 50, "large")]));
+    let (status, _) = reset(&gateway, "operator", "sold", &json!({ "key": ["acme"], "route": "maps" }));
+    assert_eq!(status, 200);
+    assert_eq!(windows("&route=maps"), json!([month(0, 50, "large")]));
+    assert_eq!(counts(&gateway, "/all", "abc", 5), [(429, 5)].into());
+    assert_eq!(counts(&gateway, "/maps", "abc", 60), [(200, 50), (429, 10)].into());
+    let wrong = [
+        (json!(["nobody"]), "no consumer `nobody`"),
+        (json!(["acme", "app"]), "no app `app`"),
+        (json!([]), "a consumer"),
+    ];
+    for (key, words) in wrong {
+        let (status, problem) = reset(&gateway, "operator", "sold", &json!({ "key": key }));
+        let detail = problem["errors"][0]["detail"].as_str().unwrap_or_default();
+        assert!(status == 422 && detail.contains(words), "{key}: {problem}");
+    }
+}

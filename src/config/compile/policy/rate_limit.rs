@@ -8,21 +8,21 @@ use jiff::tz::{TimeZone, TimeZoneDatabase};
 use crate::base::limits::{LIMIT_WAIT_MS_MAX, LIMIT_WINDOWS_MAX};
 use crate::config::compile::Compiler;
 use crate::config::compile::policy::context::Context;
+use crate::config::compile::policy::counted_in::Place;
 use crate::config::compile::policy::limit_key::{on_trouble, told};
 use crate::config::compile::policy::limit_tiers::{self, Tier};
 use crate::config::location::{Located, Location};
 use crate::config::report::Report;
 use crate::config::spec::policy::rate_limit::{
-    self as spec, BanSpec, CalendarUnit, CostSpec, CountedIn, Spec, WhenFull as WhenFullSpec, WindowSpec,
+    BanSpec, CalendarUnit, CostSpec, CountedIn, Spec, WhenFull as WhenFullSpec, WindowSpec,
 };
 use crate::config::spec::scalar::{self, Scalar};
 use crate::config::spec::shape::{Many, ShortOr};
 use crate::policy::limit::BanRule;
 use crate::policy::limit::calendar::{Calendar, Unit};
 use crate::policy::limit::gcra::Rate;
-use crate::policy::limit::parent::OnOutage;
 use crate::policy::limiting::{Mode, Scope, WhenFull};
-use crate::policy::rate_limit::{Cost, Database, Kept, NamedShares, Plan, Tiers, Window};
+use crate::policy::rate_limit::{Cost, NamedShares, Plan, Tiers, Window};
 
 /// Compiles it; `None` where that was reported.
 pub(super) fn compile(compiler: &mut Compiler<'_>, spec: &Located<Spec>, context: &Context<'_>) -> Option<Plan> {
@@ -40,7 +40,8 @@ pub(super) fn compile(compiler: &mut Compiler<'_>, spec: &Located<Spec>, context
     }
     let exempt = compiler.exempt(&spec.exempt_networks, &spec.exempt_consumers);
     let (mut windows, key) = (windows?, key?);
-    let kept = kept(compiler, spec, context);
+    let place = Place { counted_in: &spec.counted_in, on_outage: spec.on_outage, gateways: spec.gateways.as_ref() };
+    let kept = place.compile(compiler, context);
     if kept.is_some() {
         lease(&mut windows);
     }
@@ -75,53 +76,6 @@ pub(super) fn compile(compiler: &mut Compiler<'_>, spec: &Located<Spec>, context
     }
     plan.hash_seed = compiler.environment.seed;
     Some(plan)
-}
-
-/// Where windows of the calendar are counted, if not in memory.
-fn kept(compiler: &mut Compiler<'_>, spec: &Spec, context: &Context<'_>) -> Option<Kept> {
-    let location = spec.counted_in.location;
-    let database = match spec.counted_in.value {
-        CountedIn::Memory => {
-            if let Some(gateways) = &spec.gateways {
-                compiler.error(gateways.location, "what is counted in memory belongs to this gateway alone");
-            }
-            return None;
-        }
-        CountedIn::Store => {
-            if compiler.draft.spec.store.is_none() {
-                let report = Report::error(location, "there is no `[store]` to count in");
-                compiler.faults.push(report.help("`[store]` with the `path` of a file"));
-            }
-            Database::Store
-        }
-        CountedIn::Redis => {
-            if compiler.draft.spec.redis.is_none() {
-                let report = Report::error(location, "there is no `[redis]` to count in");
-                compiler.faults.push(report.help("`[redis]` with the `url` of a server"));
-            }
-            Database::Redis
-        }
-    };
-    if let Some(gateways) = &spec.gateways {
-        if gateways.value == 0 {
-            compiler.error(gateways.location, "at least one gateway has a part of the quota");
-        }
-        if spec.on_outage != spec::OnOutage::LocalShare {
-            compiler.error(gateways.location, "`gateways` belongs to `on_outage = \"local_share\"`");
-        }
-    }
-    if spec.on_outage == spec::OnOutage::LocalShare && database == Database::Redis && spec.gateways.is_none() {
-        let title = format!("`gateways` is missing in `{}`: each would give the whole quota", context.name);
-        compiler.absent(location, Report::error(location, title));
-    }
-    let on_outage = match spec.on_outage {
-        spec::OnOutage::Closed => OnOutage::Closed,
-        spec::OnOutage::Open => OnOutage::Open,
-        spec::OnOutage::LocalShare => {
-            OnOutage::LocalShare { gateways: spec.gateways.as_ref().map_or(1, |gateways| gateways.value) }
-        }
-    };
-    Some(Kept { database, on_outage })
 }
 
 /// Lets the tokens of windows of the calendar be leased.

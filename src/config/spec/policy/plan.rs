@@ -2,7 +2,7 @@
 //! `[policy.NAME.plan]`.
 
 use crate::config::location::Located;
-use crate::config::spec::policy::rate_limit::{FieldDialect, LimitFields, Uncountable};
+use crate::config::spec::policy::rate_limit::{CountedIn, FieldDialect, LimitFields, OnOutage, Uncountable};
 use crate::config::spec::scalar::Time;
 use crate::config::spec::shape::{Many, table};
 
@@ -26,6 +26,17 @@ table! {
         /// forgotten; where there is no room for another, that one is `uncountable`.
         #[schemars(extend("x-default" = 1000000))]
         keys_max: Option<u32> = None,
+        /// Where limits of hours, days, weeks and months are counted: `"memory"`, `"store"` or `"redis"`, as in
+        /// `rate_limit`. Without it in the store, where there is one, so that a restart, an upgrade or a crash gives
+        /// nobody a fresh quota; else in memory. In Redis, those of minutes are counted too. Limits of other spans, and
+        /// `concurrency`, are always counted in memory.
+        #[schemars(extend("x-default" = "store"))]
+        counted_in: Option<Located<CountedIn>> = None,
+        /// What happens to requests while the store or Redis is away and nothing is leased any more.
+        on_outage: OnOutage = OnOutage::default(),
+        /// How many gateways share each quota: with `on_outage = "local_share"`, each gives one part of it at most.
+        #[schemars(extend("x-default" = 1))]
+        gateways: Option<Located<u32>> = None,
         /// How long a request waits for another thread's word about its subscriber, at most `"1m"`.
         #[schemars(extend("x-default" = "1s"))]
         wait: Option<Located<Time>> = None,

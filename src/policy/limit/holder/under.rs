@@ -98,6 +98,14 @@ impl Holder {
         }
     }
 
+    /// Of a leased rate: how many are left when it asks for more in advance.
+    pub(super) fn asks_at(&self, rate: &Rate) -> Option<u32> {
+        match self.terms.basis {
+            Basis::Limit => self.ahead,
+            Basis::Key => Lease::of(rate.burst(), self.shards.count).ahead,
+        }
+    }
+
     pub(super) fn pause_of(&self, rate: &Rate) -> Duration {
         match self.terms.basis {
             Basis::Limit => self.pause,

@@ -12,8 +12,13 @@ use crate::policy::limit::terms::Terms;
 #[derive(Debug)]
 pub(super) struct Ledger {
     pub(super) window: Window,
-    /// What everything here is counted in: parts of this.
+    /// How much there is of the key in the window.
     pub(super) quota: u32,
+    /// Under which terms the key has it, where keys have their own.
+    pub(super) version: u64,
+    /// What everything here is counted in: parts of this. It is the quota, or 1 where keys have their own: then what
+    /// was used stays as much as it was when the quota changes.
+    pub(super) units: u32,
     /// Leased and not granted, or returned.
     pub(super) pool: u32,
     /// All that this process had of the window: leased or given without a lease, less what went back.
@@ -42,10 +47,12 @@ pub(super) struct Question {
 }
 
 impl Ledger {
-    pub(super) fn new(window: Window, quota: u32, now: Tick) -> Ledger {
+    pub(super) fn new(window: Window, (quota, units): (u32, u32), now: Tick) -> Ledger {
         Ledger {
             window,
             quota,
+            version: 0,
+            units,
             pool: 0,
             total: 0,
             owed: 0,
@@ -59,16 +66,20 @@ impl Ledger {
         }
     }
 
-    /// In a new window nothing was used, whatever was ordered in the one before. Of another quota, as large a part is
-    /// used as was of the old one.
-    pub(super) fn follow(&mut self, window: Window, quota: u32) {
+    /// In a new window nothing was used, whatever was ordered in the one before.
+    pub(super) fn turn(&mut self, window: Window) {
         if self.window != window {
+            let Ledger { used, quota, version, units, .. } = *self;
             let waiting = std::mem::take(&mut self.waiting);
-            let used = self.used;
-            *self = Ledger { waiting, used, ..Ledger::new(window, quota, Tick::ZERO) };
+            *self = Ledger { waiting, used, version, ..Ledger::new(window, (quota, units), Tick::ZERO) };
         }
-        if self.quota != quota {
-            let before = std::mem::replace(&mut self.quota, quota);
+    }
+
+    /// All keys have this quota. Of another one, as large a part is used as was of the old one.
+    pub(super) fn scale(&mut self, quota: u32) {
+        self.quota = quota;
+        if self.units != quota {
+            let before = std::mem::replace(&mut self.units, quota);
             self.pool = scaled(self.pool.into(), before, quota) as u32;
             self.total = scaled_up(self.total, before, quota).max(self.pool.into());
             self.known = scaled_up(self.known, before, quota);
@@ -78,6 +89,18 @@ impl Ledger {
                 true => -(scaled(owed, before, quota) as i64),
                 false => scaled_up(owed, before, quota) as i64,
             };
+        }
+    }
+
+    /// Takes over what a shard knows of the key's own quota, where that is newer.
+    pub(super) fn learn(&mut self, terms: &Terms) {
+        if terms.version >= self.version {
+            let before = self.quota;
+            (self.version, self.quota) = (terms.version, terms.rate.burst());
+            if self.quota > before && !self.away {
+                // What was too little of the old quota may be enough of this one.
+                self.again = Tick::ZERO;
+            }
         }
     }
 
