@@ -220,8 +220,8 @@ fn quota(life: Life) -> Quota {
     let text = toml(life, &Address::Inet(([10, 0, 1, 1], 80).into()));
     let source = ConfigSource::Text { name: "simulated.toml".to_owned(), text };
     let loaded = config::load(&source, &Environment::sealed()).unwrap_or_else(|reports| panic!("{}", reports.plain()));
-    let quotas = loaded.plan.policies.iter().flat_map(|policy| policy.policy.quotas());
-    let found = quotas.filter(|quota| quota.window == "month").next();
+    let mut quotas = loaded.plan.policies.iter().flat_map(|policy| policy.policy.quotas());
+    let found = quotas.find(|quota| quota.window == "month");
     found.expect("the configuration has a quota")
 }
 
@@ -330,7 +330,7 @@ fn live(life: Life, database: &Rc<Database>) -> Rc<Seen> {
 
 #[test]
 fn no_crash_and_no_lost_message_lets_more_pass_than_the_quota_or_wastes_much_of_it() {
-    [Of::Limit, Of::Plan].map(outlives_crashes);
+    [Of::Limit, Of::Plan].into_iter().for_each(outlives_crashes);
 }
 
 fn outlives_crashes(of: Of) {
@@ -366,7 +366,7 @@ fn outlives_crashes(of: Of) {
 
 #[test]
 fn an_outage_is_what_on_outage_says_and_no_burst_follows_it() {
-    [Of::Limit, Of::Plan].map(outlives_an_outage);
+    [Of::Limit, Of::Plan].into_iter().for_each(outlives_an_outage);
 }
 
 fn outlives_an_outage(of: Of) {

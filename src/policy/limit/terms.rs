@@ -15,7 +15,7 @@ pub struct Terms {
 
 /// Whose terms those of a limit are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Basis {
+pub enum Basis {
     /// All keys have the same.
     Limit,
     /// Each key has its own: a number of slots, which are the same slots whatever their number. Versions are those of
