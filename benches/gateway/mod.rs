@@ -2,6 +2,7 @@
 //! The gateway of the exchange benches: what is written of it, the shard that runs, and what a control plane would tell
 //! that shard.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
@@ -57,7 +58,7 @@ impl Rules {
     pub(crate) fn tables(self) -> String {
         match self {
             Rules::Nothing => String::new(),
-            Rules::Guard(guard) => guard.tables(),
+            Rules::Guard(guard) => guard.tables(Path::new("unused")),
             Rules::Quota => QUOTA.to_owned(),
             Rules::Expression => EXPRESSION.to_owned(),
         }

@@ -2,6 +2,8 @@
 //! Who may call in the cases of a gateway: a key or a token that every request carries, and what turnpike has to look
 //! at for it. The keys that signed the tokens were thrown away.
 
+use std::path::Path;
+
 /// Who may call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Guard {
@@ -39,12 +41,12 @@ impl Guard {
         if self == Guard::None { "combined" } else { "json" }
     }
 
-    /// Turnpike's policies and objects for it.
-    pub(crate) fn tables(self) -> String {
+    /// Turnpike's policies and objects for it, with files in this folder.
+    pub(crate) fn tables(self, folder: &Path) -> String {
         match self {
             Guard::None | Guard::Anyone => String::new(),
             Guard::Key => GATEWAY.to_owned(),
-            Guard::Quota => QUOTA.to_owned(),
+            Guard::Quota => format!("\n[store]\npath = \"{}/quota.db\"\n{QUOTA}", folder.display()),
             Guard::Es256 => jwt(ES256_KEY, ""),
             Guard::Rs256 => jwt(RS256_KEY, ""),
             Guard::Es256Cold => jwt(ES256_KEY, "tokens_kept = 1\n"),
@@ -92,11 +94,7 @@ plan = "gold"
 keys = [{ sha256 = "c79a5816e6336cc6374311e91478acd0a6d4a76d6ed84343aa42c4acde14f6c4" }]
 "#;
 
-/// The store's file lies beside the configuration.
 const QUOTA: &str = r#"
-[store]
-path = "quota.db"
-
 [policy.monthly.rate_limit]
 windows = [{ quota = 4_000_000_000, per = "month" }]
 key = "header:X-Tenant"
@@ -186,6 +184,8 @@ QDk4aseeV5ljaNk87u6z8mTQybz8OJE75VM2rYNAauslJ_-1prTubKLtBn-90nulvWQ4jPUgYfh4FEBa
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::Guard;
 
     #[test]
@@ -197,7 +197,7 @@ mod tests {
                 let whole = |line: &str| line.ends_with("\r\n") && line.contains(": ");
                 assert!(fields.split_inclusive("\r\n").all(whole), "{fields}");
             }
-            assert_eq!(guard.tables().is_empty(), guard.route().is_empty());
+            assert_eq!(guard.tables(Path::new("/x")).is_empty(), guard.route().is_empty());
         }
     }
 }

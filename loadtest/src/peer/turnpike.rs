@@ -42,7 +42,7 @@ pub(super) fn configuration(place: &PeerFiles<'_>) -> String {
         text.push_str("http = \"2\"\n");
     }
     let guard = place.setup.guard;
-    text.push_str(&guard.tables());
+    text.push_str(&guard.tables(place.directory));
     match place.setup.routes {
         Routes::One => push_route(&mut text, "all", "/{*rest}"),
         Routes::Many(count) => {
