@@ -142,7 +142,7 @@ impl Kind for Plan {
             Err(Failure::Lacks(issuer, lacking)) => {
                 let keys = &mut state.issuers[issuer];
                 if *memo == Memo::Fresh
-                    && let KeyQuestion::Asked(key) = keys.ask(now, self.wait)
+                    && let KeyQuestion::Asked(key) = keys.ask(lacking, now, self.wait)
                 {
                     *memo = Memo::Asked;
                     return Decision::Ask(Ask::Control { key, until: now.after(self.wait) });

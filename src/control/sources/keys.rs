@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Keeps the keys of one issuer: asks for them at start, at an interval, and when a shard misses one.
 //!
-//! Whoever asks while a request is under way waits for its outcome; within `cool_down` after one, the answer is at once
-//! what is known. While the issuer does not answer, the last keys stay in use for `stale`, and then none is.
+//! Whoever asks while a request is under way waits for its outcome. Within `cool_down` after a request that a shard
+//! caused, the answer is at once what is known; requests at start and at the interval do not begin that pause, because
+//! the issuer may have new keys right after them. While the issuer does not answer, the last keys stay in use for
+//! `stale`, and then none is.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -36,12 +38,16 @@ struct Outcome {
 pub(super) async fn follow(mut run: Run, plan: KeysPlan) {
     let mut outcome = Outcome { good_at: machine::now(), failed: None };
     let mut askers: Vec<Asker> = Vec::new();
+    // When the last request that a shard caused was over.
+    let mut missed_at: Option<Tick> = None;
     loop {
         let timeout = run.slot.terms.borrow().timeout;
         let client = run.client();
+        let caused = !askers.is_empty();
         let received = tokio::time::timeout(timeout, ask(&client, &plan.place)).await;
         let received = received.unwrap_or_else(|_| Err("no response in time".to_owned()));
         let ended = machine::now();
+        missed_at = if caused { Some(ended) } else { missed_at };
         let first = !run.slot.asked.replace(true);
         let pause = match received {
             Ok((set, lifetime)) => {
@@ -73,7 +79,7 @@ pub(super) async fn follow(mut run: Run, plan: KeysPlan) {
                 asked = run.questions.recv() => asked,
             };
             let Some((asker, _)) = asked else { return };
-            if machine::now().since(ended) >= plan.cool_down {
+            if missed_at.is_none_or(|missed_at| machine::now().since(missed_at) >= plan.cool_down) {
                 askers.push(asker);
                 break;
             }

@@ -211,15 +211,21 @@ fn questions_of_one_moment_cost_one_request_and_then_there_is_a_pause() {
         assert!(keys(&mut heard).await.is_some());
         let Some(Told::Answer(askers, Answer::Keys)) = heard.recv().await else { panic!("an answer") };
         assert_eq!((askers.len(), server.asked()), (50, 1));
+        // The issuer exchanges its keys right after the gateway's start.
+        server.says(set(&Signer::new(Algorithm::EdDsa)));
+        assert_eq!(sources.ask(asker(0), Question::Keys(ID)), None);
+        assert!(keys(&mut heard).await.is_some(), "the request at the start begins no pause");
+        assert!(matches!(heard.recv().await, Some(Told::Answer(askers, Answer::Keys)) if askers == [asker(0)]));
+        assert_eq!(server.asked(), 2);
         for key in 0..50 {
             assert_eq!(sources.ask(asker(key), Question::Keys(ID)), None);
             assert!(matches!(heard.recv().await, Some(Told::Answer(askers, Answer::Keys)) if askers == [asker(key)]));
         }
-        assert_eq!(server.asked(), 1);
+        assert_eq!(server.asked(), 2);
         tokio::time::sleep(Duration::from_millis(110)).await;
         assert_eq!(sources.ask(asker(1), Question::Keys(ID)), None);
         assert!(matches!(heard.recv().await, Some(Told::Answer(_, Answer::Keys))));
-        assert_eq!(server.asked(), 2);
+        assert_eq!(server.asked(), 3);
         let full = (0..=QUESTIONS_MAX as u64).filter_map(|key| sources.ask(asker(key), Question::Keys(ID)));
         assert_eq!(full.collect::<Vec<_>>(), [Answer::Unavailable]);
         assert_eq!(sources.ask(asker(1), Question::Keys(SourceId(8))), Some(Answer::Unavailable), "nobody's source");

@@ -31,6 +31,8 @@ pub(crate) struct IssuerKeys {
     cool_down: Duration,
     /// A question is to be sent.
     pending: bool,
+    /// A key is missed that a new set may have.
+    misses: bool,
     /// An answer is awaited until then; after that it counts as lost.
     asked_until: Tick,
     /// No question before.
@@ -73,6 +75,7 @@ impl IssuerKeys {
             ready: Vec::new(),
             cool_down,
             pending: false,
+            misses: false,
             asked_until: Tick::ZERO,
             again_at: Tick::ZERO,
             unreachable: false,
@@ -111,15 +114,17 @@ impl IssuerKeys {
 
     /// Asks for newer keys, if there is somebody to ask and it is time. Whoever asks while an answer is awaited waits
     /// for the same answer.
-    pub(crate) fn ask(&mut self, now: Tick, wait: Duration) -> Question {
+    pub(crate) fn ask(&mut self, lacking: Lacking, now: Tick, wait: Duration) -> Question {
         let Some(SourceId(source)) = self.source else { return Question::Refused };
         if now < self.asked_until {
+            self.misses |= lacking == Lacking::This;
             return Question::Asked(source);
         }
         if now < self.again_at {
             return Question::Refused;
         }
         self.pending = true;
+        self.misses = lacking == Lacking::This;
         self.asked_until = now.after(wait);
         Question::Asked(source)
     }
@@ -142,9 +147,15 @@ impl IssuerKeys {
             Answer::Token(..) | Answer::Password(_) | Answer::Nonce(_) | Answer::Address(_) => true,
             Answer::Login(_) | Answer::Signed(_) => true,
         };
-        // A question that never left costs the issuer nothing.
-        if *answer != Answer::Busy {
-            self.again_at = now.after(self.cool_down);
+        let again_at = now.after(self.cool_down);
+        match answer {
+            // A question that never left costs the issuer nothing.
+            Answer::Busy => {}
+            // The first keys came. One that they lack may be newer than they are.
+            Answer::Keys if !self.misses => {}
+            Answer::Keys | Answer::Unavailable => self.again_at = again_at,
+            Answer::Token(..) | Answer::Password(_) | Answer::Nonce(_) | Answer::Address(_) => self.again_at = again_at,
+            Answer::Login(_) | Answer::Signed(_) => self.again_at = again_at,
         }
     }
 

@@ -404,6 +404,14 @@ fn keys_are_asked_for_once_and_then_not_for_a_while() {
     receive(&mut shard, Answer::Keys);
     assert!(shard.ask(&first, &mut memo).0.is_ok());
 
+    // The issuer may have exchanged its key right after the first ones came.
+    let mut memo = Memo::Fresh;
+    assert_eq!(shard.ask(&second, &mut memo).0.map(|_| ()), Err((0, "asks")), "the first keys begin no pause");
+    assert!(asked(&mut shard).is_some());
+    assert_eq!(shard.judge(&second).map(|_| ()), Err((0, "asks")), "it waits for the same answer");
+    assert!(asked(&mut shard).is_none(), "one question");
+    receive(&mut shard, Answer::Keys);
+    assert_eq!(shard.ask(&second, &mut memo).0.map(|_| ()), Err((401, "token_key_unknown")));
     assert_eq!(shard.judge(&second).map(|_| ()), Err((401, "token_key_unknown")), "not within the pause");
     shard.now = shard.now.after(Duration::from_secs(10));
     let mut memo = Memo::Fresh;
