@@ -7,6 +7,7 @@
 
 mod admin;
 mod alternatives;
+mod condition;
 mod grpc;
 mod index;
 mod log;
@@ -25,7 +26,6 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use crate::base::{Address, ListenerId, Pace, PolicyId, RouteId, UpstreamId, VersionId};
-use crate::cel::Program;
 use crate::config::directory::Declared;
 use crate::config::hidden::Hidden;
 pub(crate) use crate::config::spec::scalar::Share;
@@ -35,6 +35,7 @@ use crate::policy::cors::OriginRule;
 use crate::policy::country::Countries;
 use crate::policy::limit::LimitId;
 use crate::policy::limit::gcra::Rate;
+use crate::policy::protected::Protected;
 use crate::policy::{Phase, Policy};
 use crate::route::Table;
 use crate::route::redirect::Redirect;
@@ -50,6 +51,7 @@ use crate::wire::template::Template;
 
 pub(crate) use admin::{AdminPlan, AdminTokenPlan};
 pub(crate) use alternatives::Alternatives;
+pub(crate) use condition::Condition;
 pub(crate) use grpc::{
     Descriptors, GrpcPlan, ReflectionPlan, ReflectionSource, TranscoderId, TranscoderPlan, WebCalls,
 };
@@ -157,6 +159,8 @@ pub struct ListenerPlan {
     pub policies: Vec<(Phase, PolicyId)>,
     /// Which of them are alternatives.
     pub alternatives: Alternatives,
+    /// The fields that its policies alone may set on the way to the upstream.
+    pub protected: Protected,
     /// Its routes. Each shard uses a clone of its own (see `route::Table`).
     pub table: Table,
     /// How the client's address is found and forwarded.
@@ -255,6 +259,8 @@ pub struct RoutePlan {
     pub policies: Vec<(Phase, PolicyId)>,
     /// Which of them are alternatives.
     pub alternatives: Alternatives,
+    /// The fields that its policies alone may set on the way to the upstream.
+    pub protected: Protected,
     /// Changes to the request's headers before forwarding.
     pub request_fields: Vec<Change>,
     /// Changes to the response's fields before the client gets it.
@@ -385,17 +391,6 @@ pub struct PolicyPlan {
     pub policy: Policy,
 }
 
-/// When a policy is asked.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Condition {
-    /// For every request.
-    Always,
-    /// Where the expression holds or fails. Shards use clones of their own (`Bound::when`).
-    When(Program),
-    /// For none; no route and no listener names it.
-    Never,
-}
-
 impl RoutePlan {
     /// A route that has nothing but what an exchange needs at its end.
     fn kept(&self) -> RoutePlan {
@@ -404,6 +399,7 @@ impl RoutePlan {
             action: Action::Echo,
             policies: Vec::new(),
             alternatives: Alternatives::default(),
+            protected: Protected::default(),
             request_fields: Vec::new(),
             response_fields: Vec::new(),
             body_bytes_max: u64::MAX,

@@ -17,6 +17,7 @@ use crate::policy::identity::Identity;
 use crate::policy::key_format::{KEY_BYTES_MAX, KeyForm, form_of, hash_of};
 use crate::policy::kind::{Call, Kind};
 use crate::policy::phase::Phase;
+use crate::policy::protected::Protected;
 use crate::policy::refusal;
 use crate::policy::tell::{self, ConsumerFields};
 use crate::wire::field::Known;
@@ -86,6 +87,14 @@ impl Kind for Plan {
         self.anonymous.is_some()
     }
 
+    fn protect(&self, names: &mut Protected) {
+        tell::protect(names);
+    }
+
+    fn challenge(&self) -> &[u8] {
+        &self.challenge
+    }
+
     fn decide<L: Lookup>(&self, (): &mut (), call: Call<'_, L, ()>) -> Decision<'_> {
         let Call { facts, effects, .. } = call;
         let request = facts.request;
@@ -107,11 +116,11 @@ impl Kind for Plan {
                 None => self.refuse("api_key_missing", "A key is required.", effects),
             };
         };
-        effects.identified = Some(identity);
+        tell::consumer(self.consumer_fields, (&identity, Some(consumer)), facts, effects);
         if self.credential == Credential::Removed {
             self.sources.iter().for_each(|source| remove(source, request, effects));
         }
-        tell::consumer(self.consumer_fields, Some(consumer), request, effects);
+        effects.identified = Some(identity);
         Decision::Pass
     }
 }
@@ -134,7 +143,7 @@ impl Plan {
             return None;
         }
         let (number, app, credential) = (Some(entry.consumer), entry.app(), Some(entry.credential));
-        let identity = Identity { consumer: number, app, credential, claims: None, method: Some(METHOD) };
+        let identity = Identity { consumer: number, app, credential, method: Some(METHOD), ..Identity::default() };
         Some((identity, consumer))
     }
 
@@ -155,7 +164,7 @@ impl Plan {
     /// Who a request without any key counts as.
     fn anonymous<'d, L>(&self, facts: &Facts<'d, L>) -> Option<(Identity, &'d Consumer)> {
         let consumer = facts.directory.by_name(self.anonymous.as_ref()?)?;
-        Some((Identity::of(consumer.number, METHOD), consumer))
+        Some((Identity::anonymous(consumer.number, METHOD), consumer))
     }
 
     fn admits(&self, consumer: &Consumer) -> bool {

@@ -14,6 +14,7 @@ use crate::policy::decision::{Decision, LocalBody, LocalResponse, Problem};
 use crate::policy::facts::{Effects, Facts, Response};
 use crate::policy::kind::{Call, Kind};
 use crate::policy::phase::Phase;
+use crate::policy::protected::Protected;
 use crate::wire::change::Received;
 use crate::wire::status::reason;
 use crate::wire::template::Lookup;
@@ -102,11 +103,12 @@ impl Kind for Plan {
         Phase::Screen
     }
 
+    fn protect(&self, names: &mut Protected) {
+        self.told.iter().for_each(|name| names.add(name));
+    }
+
     fn decide<L: Lookup>(&self, (): &mut (), call: Call<'_, L, Option<u16>>) -> Decision<'_> {
         let Call { facts, effects, memo, .. } = call;
-        if let Some(name) = &self.told {
-            effects.to_upstream.remove(&facts.request.head.fields, facts.request.bytes, name);
-        }
         let said = effects.version.and_then(|id| id.0.checked_sub(self.first.0)).map(|at| at as usize);
         let at = match said.filter(|at| *at < self.versions.len()) {
             Some(at) => at,
@@ -132,6 +134,7 @@ impl Kind for Plan {
             }
         }
         if let Some(name) = &self.told {
+            effects.to_upstream.remove_added(name);
             effects.to_upstream.add(name, version.name.as_bytes());
         }
         Decision::Pass

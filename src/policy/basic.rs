@@ -24,6 +24,7 @@ use crate::policy::kind::{Call, Kind, ShardState};
 use crate::policy::limit::Shards;
 use crate::policy::password::{Asked, Pair, PasswordHash, Verdict, Verdicts};
 use crate::policy::phase::Phase;
+use crate::policy::protected::Protected;
 use crate::policy::question::{Answer, Question};
 use crate::policy::refusal;
 use crate::policy::tell::{self, ConsumerFields};
@@ -169,21 +170,24 @@ impl Kind for Plan {
         self.keep == before.keep
     }
 
+    fn protect(&self, names: &mut Protected) {
+        tell::protect(names);
+        self.user_field.iter().for_each(|name| names.add(name));
+    }
+
+    fn challenge(&self) -> &[u8] {
+        &self.challenge
+    }
+
     fn decide<L: Lookup>(&self, state: &mut State, call: Call<'_, L, Memo>) -> Decision<'_> {
         let Call { facts, effects, memo, now } = call;
-        if let Some(name) = &self.user_field {
-            effects.to_upstream.remove(&facts.request.head.fields, facts.request.bytes, name);
-        }
         match self.read(facts.request, &mut effects.credentials) {
             Ok(end) => memo.name_end = end,
             Err(Wrong::Absent) => {
-                let anonymous = self.anonymous.as_ref().and_then(|name| facts.directory.by_name(name));
-                let Some(consumer) = anonymous else {
-                    return self.refuse("basic_missing", "A user name and a password are required.", effects);
-                };
-                self.tell(Some(consumer), facts.request, effects);
-                effects.identified = Some(Identity::of(consumer.number, METHOD));
-                return Decision::Pass;
+                let passes = tell::anonymous(self.anonymous.as_deref(), (self.consumer_fields, METHOD), facts, effects);
+                return passes.unwrap_or_else(|| {
+                    self.refuse("basic_missing", "A user name and a password are required.", effects)
+                });
             }
             Err(Wrong::Ambiguous) => {
                 return self.refuse("basic_ambiguous", "More than one Authorization header was sent.", effects);
@@ -327,23 +331,20 @@ impl Plan {
             return self.refuse("basic_wrong", WRONG, effects);
         }
         if let Some(field) = &self.user_field {
+            effects.to_upstream.remove_added(field);
             effects.to_upstream.add(field, &effects.credentials[..name_end]);
         }
-        self.tell(consumer, facts.request, effects);
-        effects.identified = Some(Identity { method: Some(METHOD), ..identity });
+        if self.credential == Hiding::Removed {
+            effects.to_upstream.remove_known(&facts.request.head.fields, Known::Authorization);
+        }
+        let identity = Identity { method: Some(METHOD), ..identity };
+        tell::consumer(self.consumer_fields, (&identity, consumer), facts, effects);
+        effects.identified = Some(identity);
         Decision::Pass
     }
 
     fn refuse(&self, reason: &'static str, detail: &'static str, effects: &mut Effects) -> Decision<'_> {
         refusal::refuse_unidentified(&self.challenge, reason, detail, effects)
-    }
-
-    /// The request passes, as this consumer.
-    fn tell(&self, consumer: Option<&Consumer>, request: Request<'_>, effects: &mut Effects) {
-        if self.credential == Hiding::Removed {
-            effects.to_upstream.remove_known(&request.head.fields, Known::Authorization);
-        }
-        tell::consumer(self.consumer_fields, consumer, request, effects);
     }
 }
 

@@ -7,10 +7,11 @@
 
 use crate::policy::decision::{Decision, LocalBody, LocalResponse, Problem};
 use crate::policy::directory::{Consumer, Credential, CredentialKind, certificate_lookup};
-use crate::policy::facts::{Effects, Facts};
+use crate::policy::facts::Facts;
 use crate::policy::identity::Identity;
 use crate::policy::kind::{Call, Kind};
 use crate::policy::phase::Phase;
+use crate::policy::protected::Protected;
 use crate::policy::tell::{self, ConsumerFields};
 use crate::wire::certificate::{ClientCertificate, NameKind};
 use crate::wire::template::Lookup;
@@ -161,17 +162,21 @@ impl Kind for Plan {
         self.absent == Absent::Passes
     }
 
+    fn protect(&self, names: &mut Protected) {
+        tell::protect(names);
+        Told::ALL.iter().for_each(|told| names.add(told.field()));
+        names.add(b"Client-Cert-Chain");
+    }
+
+    fn challenge(&self) -> &[u8] {
+        &self.challenge
+    }
+
     fn decide<L: Lookup>(&self, (): &mut (), call: Call<'_, L, ()>) -> Decision<'_> {
         let Call { facts, effects, .. } = call;
-        for name in Told::ALL.map(Told::field).into_iter().chain([&b"Client-Cert-Chain"[..]]) {
-            effects.to_upstream.remove(&facts.request.head.fields, facts.request.bytes, name);
-        }
         let Some(certificate) = facts.certificate else {
             return match self.absent {
-                Absent::Passes => {
-                    self.tell(None, facts, effects);
-                    Decision::Pass
-                }
+                Absent::Passes => Decision::Pass,
                 Absent::Refused => {
                     effects.to_client.add(b"WWW-Authenticate", &self.challenge);
                     refuse(401, "Unauthorized", "certificate_missing", "A client certificate is required.")
@@ -187,10 +192,12 @@ impl Kind for Plan {
             }
         };
         for told in &self.told {
+            effects.to_upstream.remove_added(told.field());
             effects.to_upstream.add_with(told.field(), |out| told.append(certificate, out));
         }
-        self.tell(consumer, facts, effects);
-        effects.identified = Some(Identity { method: Some(METHOD), ..identity });
+        let identity = Identity { method: Some(METHOD), ..identity };
+        tell::consumer(self.consumer_fields, (&identity, consumer), facts, effects);
+        effects.identified = Some(identity);
         Decision::Pass
     }
 }
@@ -235,10 +242,6 @@ impl Plan {
         let known = facts.directory.consumer(consumer)?;
         let identity = Identity { consumer: Some(consumer), credential: Some(number), app, ..Identity::default() };
         Some((Some(known), identity))
-    }
-
-    fn tell<L>(&self, consumer: Option<&Consumer>, facts: &Facts<'_, L>, effects: &mut Effects) {
-        tell::consumer(self.consumer_fields, consumer, facts.request, effects);
     }
 }
 

@@ -4,8 +4,8 @@
 //! refusal is passed on whole, as Traefik's `forwardAuth` and Envoy's `ext_authz` do, and verdicts are remembered
 //! (`cache`) as long as the server allows.
 //!
-//! Fields that the server's response may set on the way to the upstream are always removed from the client's request
-//! first, so that a client cannot forge them.
+//! Fields that the server's response may set on the way to the upstream are `protect`ed, so that a client cannot forge
+//! them.
 
 mod cache;
 
@@ -21,6 +21,7 @@ use crate::policy::facts::{Carried, Effects, Facts, Response};
 use crate::policy::kind::{Call, Kind, ShardState};
 use crate::policy::limit::Shards;
 use crate::policy::phase::Phase;
+use crate::policy::protected::{Protected, has_start, is_of_body, is_of_connection};
 use crate::wire::field::Known;
 use crate::wire::head::{Field, Fields, Request};
 use crate::wire::patch::Patch;
@@ -84,7 +85,7 @@ impl Copied {
     fn takes(&self, name: &[u8]) -> bool {
         match self {
             Copied::Named(own) => is_same_to_origin(name, own),
-            Copied::Prefixed(start) => name.get(..start.len()).is_some_and(|front| is_same_to_origin(front, start)),
+            Copied::Prefixed(start) => has_start(name, start),
         }
     }
 
@@ -102,20 +103,9 @@ impl Copied {
         }
     }
 
-    /// Removes such fields from what the client sent, and from what was added before.
-    fn remove(&self, request: Request<'_>, patch: &mut Patch) {
-        match self {
-            Copied::Named(name) => patch.remove(&request.head.fields, request.bytes, name),
-            Copied::Prefixed(_) => {
-                for (index, field) in request.head.fields.list.iter().enumerate() {
-                    let name = field.name.of(request.bytes);
-                    if self.takes(name) && !is_of_connection(field.known) && !is_of_body(name) {
-                        patch.remove_at(index);
-                    }
-                }
-                patch.remove_added_like(|name| self.takes(name));
-            }
-        }
+    /// Removes such fields from what was added before.
+    fn remove(&self, patch: &mut Patch) {
+        patch.remove_added_like(|name| self.takes(name));
     }
 }
 
@@ -200,6 +190,15 @@ impl Kind for Plan {
         }
     }
 
+    fn protect(&self, names: &mut Protected) {
+        for copied in &self.to_upstream {
+            match copied {
+                Copied::Named(name) => names.add(name),
+                Copied::Prefixed(start) => names.add_prefix(start),
+            }
+        }
+    }
+
     fn reads_body(&self) -> bool {
         self.body_bytes_max.is_some()
     }
@@ -207,7 +206,7 @@ impl Kind for Plan {
     fn decide<L: Lookup>(&self, state: &mut Cache, call: Call<'_, L, Memo>) -> Decision<'_> {
         let Call { facts, effects, memo, now } = call;
         for copied in &self.to_upstream {
-            copied.remove(facts.request, &mut effects.to_upstream);
+            copied.remove(&mut effects.to_upstream);
         }
         if !self.write_target(facts, effects) {
             return self.fail("external_auth_target", &mut effects.reported);
@@ -245,7 +244,7 @@ impl Kind for Plan {
             }
         };
         let before = (effects.to_upstream.mark(), effects.to_client.mark());
-        let decision = self.judge(facts, effects, response);
+        let decision = self.judge(effects, response);
         if let Some(cache) = &self.cache
             && let Some(keep) = cache.lifetime(response)
             && let Some(verdict) = Remembered::of(&decision, response.head.status, effects, before)
@@ -294,11 +293,11 @@ impl Plan {
         Decision::Ask(Ask::Subrequest { upstream: self.upstream, name: &self.name, timeout: self.timeout })
     }
 
-    fn judge<L>(&self, facts: &Facts<'_, L>, effects: &mut Effects, response: Response<'_>) -> Decision<'_> {
+    fn judge(&self, effects: &mut Effects, response: Response<'_>) -> Decision<'_> {
         match response.head.status {
             200..=299 => {
                 for copied in &self.to_upstream {
-                    copied.remove(facts.request, &mut effects.to_upstream);
+                    copied.remove(&mut effects.to_upstream);
                     copied.copy(response, &mut effects.to_upstream);
                 }
                 self.copy_to_client(response, effects);
@@ -425,37 +424,6 @@ fn copy(response: Response<'_>, name: &[u8], patch: &mut Patch) {
     for value in response.head.fields.named(response.bytes, name) {
         patch.add(name, value);
     }
-}
-
-/// RFC 9110 section 7.6.1, and what the edge writes itself.
-fn is_of_connection(known: Known) -> bool {
-    matches!(
-        known,
-        Known::Host
-            | Known::Underscored
-            | Known::Connection
-            | Known::KeepAlive
-            | Known::ProxyConnection
-            | Known::ProxyAuthorization
-            | Known::Te
-            | Known::Trailer
-            | Known::TransferEncoding
-            | Known::ContentLength
-            | Known::Upgrade
-            | Known::Expect
-            | Known::Http2Settings
-            | Known::XForwardedFor
-            | Known::XForwardedHost
-            | Known::XForwardedProto
-            | Known::XForwardedPort
-            | Known::Forwarded
-            | Known::MaxForwards
-    )
-}
-
-fn is_of_body(name: &[u8]) -> bool {
-    let starts = |start: &[u8]| name.get(..start.len()).is_some_and(|front| front.eq_ignore_ascii_case(start));
-    starts(b"content-") || name.eq_ignore_ascii_case(b"digest") || name.eq_ignore_ascii_case(b"range")
 }
 
 /// Named by a `Connection` field: meant for us and not for anybody behind us.

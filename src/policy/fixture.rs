@@ -9,6 +9,7 @@ use crate::policy::directory::Directory;
 use crate::policy::facts::{Effects, Facts, Response};
 use crate::policy::identity::Identity;
 use crate::policy::kind::{Call, Kind};
+use crate::policy::protected::Protected;
 use crate::wire::certificate::ClientCertificate;
 use crate::wire::field::Known;
 use crate::wire::head::{Field, Fields, Method, Request, RequestHead, ResponseHead};
@@ -158,11 +159,19 @@ fn left(fields: &Fields, bytes: &[u8], patch: &Patch) -> Vec<(String, String)> {
     kept.map(|(_, field)| (text(field.name), text(field.value))).collect()
 }
 
+/// Removes what only the policy may say, as the edge does before it asks one.
+pub(super) fn protect<K: Kind>(plan: &K, request: Request<'_>, effects: &mut Effects) {
+    let mut names = Protected::default();
+    plan.protect(&mut names);
+    names.remove(request, &mut effects.to_upstream);
+}
+
 /// Asks a policy that keeps and remembers nothing.
 pub(super) fn decide<'p, K: Kind<State = ()>>(
     plan: &'p K,
     facts: &Facts<'_, NamedValues>,
     effects: &mut Effects,
 ) -> Decision<'p> {
+    protect(plan, facts.request, effects);
     plan.decide(&mut (), Call { facts, effects, memo: &mut K::Memo::default(), now: Tick::ZERO })
 }

@@ -23,6 +23,7 @@ use crate::policy::facts::{Effects, Facts};
 use crate::policy::identity::Identity;
 use crate::policy::kind::{Call, Kind};
 use crate::policy::phase::Phase;
+use crate::policy::protected::Protected;
 use crate::policy::refusal;
 use crate::policy::tell::{self, ConsumerFields};
 use crate::wire::field::Known;
@@ -150,6 +151,14 @@ impl Kind for Plan {
         self.body_bytes_max.is_some()
     }
 
+    fn protect(&self, names: &mut Protected) {
+        tell::protect(names);
+    }
+
+    fn challenge(&self) -> &[u8] {
+        &self.challenge
+    }
+
     fn decide<L: Lookup>(&self, (): &mut (), call: Call<'_, L, Memo>) -> Decision<'_> {
         let Call { facts, effects, memo, .. } = call;
         match self.verify(facts) {
@@ -249,8 +258,9 @@ impl Plan {
             effects.to_upstream.remove_known(&facts.request.head.fields, Known::Authorization);
         }
         let consumer = identity.consumer.and_then(|number| facts.directory.consumer(number));
-        tell::consumer(self.consumer_fields, consumer, facts.request, effects);
-        effects.identified = Some(Identity { method: Some(METHOD), ..identity });
+        let identity = Identity { method: Some(METHOD), ..identity };
+        tell::consumer(self.consumer_fields, (&identity, consumer), facts, effects);
+        effects.identified = Some(identity);
         Decision::Pass
     }
 

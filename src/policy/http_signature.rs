@@ -21,6 +21,7 @@ use crate::policy::identity::Identity;
 use crate::policy::kind::{Call, Kind, ShardState};
 use crate::policy::limit::Shards;
 use crate::policy::phase::Phase;
+use crate::policy::protected::Protected;
 use crate::policy::question::{Answer, Freshness, Question};
 use crate::policy::refusal;
 use crate::policy::tell::{self, ConsumerFields};
@@ -153,6 +154,14 @@ impl Kind for Plan {
 
     fn keeps_state_of(&self, _: &Plan) -> bool {
         true
+    }
+
+    fn protect(&self, names: &mut Protected) {
+        tell::protect(names);
+    }
+
+    fn challenge(&self) -> &[u8] {
+        &self.challenge
     }
 
     fn decide<L: Lookup>(&self, state: &mut State, call: Call<'_, L, Memo>) -> Decision<'_> {
@@ -332,8 +341,9 @@ impl Plan {
             }
         }
         let consumer = verified.identity.consumer.and_then(|number| facts.directory.consumer(number));
-        tell::consumer(self.consumer_fields, consumer, request, effects);
-        effects.identified = Some(Identity { method: Some(METHOD), ..verified.identity });
+        let identity = Identity { method: Some(METHOD), ..verified.identity };
+        tell::consumer(self.consumer_fields, (&identity, consumer), facts, effects);
+        effects.identified = Some(identity);
         Decision::Pass
     }
 

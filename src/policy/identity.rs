@@ -21,12 +21,60 @@ pub struct Identity {
     pub claims: Option<Rc<Claims>>,
     /// The kind of the policy that identified it: `api_key`, `jwt`; `None` where nobody did.
     pub method: Option<&'static str>,
+    /// Did the request show who it is?
+    pub proof: Proof,
 }
+
+/// Did a request show who it is?
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Proof {
+    /// By its credentials.
+    #[default]
+    Shown,
+    /// It has none, and counts as the consumer that a policy names for this (`anonymous`).
+    Assumed,
+}
+
+/// The credentials of one request belong to two consumers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Conflict;
 
 impl Identity {
     /// A consumer without app, credential and claims.
     pub fn of(consumer: ConsumerId, method: &'static str) -> Identity {
         Identity { consumer: Some(consumer), method: Some(method), ..Identity::default() }
+    }
+
+    /// Whom a request without credentials counts as.
+    pub fn anonymous(consumer: ConsumerId, method: &'static str) -> Identity {
+        Identity { proof: Proof::Assumed, ..Identity::of(consumer, method) }
+    }
+
+    /// Is its consumer the one that counts, where `before` is what policies before have found? A consumer that was
+    /// found stays, unless it was only assumed and this one is shown.
+    pub fn replaces(&self, before: &Identity) -> bool {
+        match (before.consumer, self.consumer) {
+            (None, _) => true,
+            (Some(_), None) => false,
+            (Some(one), Some(other)) => self.proof == Proof::Shown && (one == other || before.proof == Proof::Assumed),
+        }
+    }
+
+    /// What is known when a further policy has found this: one consumer, and the claims of the last token.
+    pub fn join(mut self, before: &Identity) -> Result<Identity, Conflict> {
+        let differ = before.consumer.zip(self.consumer).is_some_and(|(one, other)| one != other);
+        if differ && before.proof == Proof::Shown && self.proof == Proof::Shown {
+            return Err(Conflict);
+        }
+        if self.replaces(before) {
+            if self.consumer == before.consumer && self.credential.is_none() {
+                (self.app, self.credential) = (before.app, before.credential);
+            }
+            self.claims = self.claims.or_else(|| before.claims.clone());
+            return Ok(self);
+        }
+        let claims = self.claims.or_else(|| before.claims.clone());
+        Ok(Identity { claims, ..before.clone() })
     }
 
     /// The value of a claim of the verified token.
@@ -92,6 +140,41 @@ fn append_text(value: &Value, out: &mut Vec<u8>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_consumer_that_was_found_stays() {
+        let shown = |number| Identity {
+            app: Some(AppId(number)),
+            credential: Some(CredentialId(number)),
+            ..Identity::of(ConsumerId(number), "api_key")
+        };
+        let guest = |number| Identity::anonymous(ConsumerId(number), "basic");
+        let token = Identity { claims: Some(Rc::default()), method: Some("jwt"), ..Identity::default() };
+        let nobody = Identity::default;
+        // What was known, what is found then, and who calls: consumer, app and method.
+        for (before, found, joined) in [
+            (nobody(), shown(1), Some((Some(1), Some(1), Some("api_key")))),
+            (shown(1), nobody(), Some((Some(1), Some(1), Some("api_key")))),
+            (shown(1), token.clone(), Some((Some(1), Some(1), Some("api_key")))),
+            (token.clone(), shown(1), Some((Some(1), Some(1), Some("api_key")))),
+            (token.clone(), nobody(), Some((None, None, None))),
+            (shown(1), guest(2), Some((Some(1), Some(1), Some("api_key")))),
+            (guest(2), shown(1), Some((Some(1), Some(1), Some("api_key")))),
+            (guest(2), guest(3), Some((Some(2), None, Some("basic")))),
+            (shown(1), Identity::of(ConsumerId(1), "jwt"), Some((Some(1), Some(1), Some("jwt")))),
+            (shown(1), shown(2), None),
+        ] {
+            let claims = before.claims.is_some() || found.claims.is_some();
+            let replaces = found.replaces(&before);
+            let said = found.join(&before).ok();
+            let who = said
+                .as_ref()
+                .map(|who| (who.consumer.map(|number| number.0), who.app.map(|number| number.0), who.method));
+            assert_eq!(who, joined, "{before:?}");
+            assert!(said.is_none_or(|who| who.claims.is_some() == claims), "{before:?}: no claim is lost");
+            assert!(joined.is_some() || !replaces, "the upstream is told nothing of a second consumer");
+        }
+    }
 
     fn claims(json: &str) -> Claims {
         Claims::new(serde_json::from_str(json).unwrap())

@@ -21,6 +21,7 @@ use crate::policy::identity::Claims;
 use crate::policy::kind::{Call, Kind, ShardState};
 use crate::policy::limit::Shards;
 use crate::policy::phase::Phase;
+use crate::policy::protected::Protected;
 use crate::policy::question::{Answer, Question, SourceId, TokenQuestion};
 use crate::policy::token::{
     self, Admission, Cache, Challenge, ClaimTexts, ConsumerKey, ConsumerRule, Found, Refusal, Rules, ToUpstream,
@@ -131,6 +132,14 @@ impl Kind for Plan {
 
     fn phase(&self) -> Phase {
         Phase::Identify
+    }
+
+    fn protect(&self, names: &mut Protected) {
+        self.to_upstream.protect(names);
+    }
+
+    fn challenge(&self) -> &[u8] {
+        &self.challenge.start
     }
 
     fn decide<L: Lookup>(&self, state: &mut State, call: Call<'_, L, Memo>) -> Decision<'_> {

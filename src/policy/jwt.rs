@@ -25,6 +25,7 @@ use crate::policy::jwt::keys::Question as KeyQuestion;
 use crate::policy::kind::{Call, Kind, ShardState};
 use crate::policy::limit::Shards;
 use crate::policy::phase::Phase;
+use crate::policy::protected::Protected;
 use crate::policy::question::{Answer, Keys, Question};
 use crate::policy::token::{
     self, Admission, Cache, Challenge, ClaimTexts, ConsumerKey, ConsumerRule, Found, Refusal, Rules, ToUpstream,
@@ -121,6 +122,14 @@ impl Kind for Plan {
 
     fn phase(&self) -> Phase {
         Phase::Identify
+    }
+
+    fn protect(&self, names: &mut Protected) {
+        self.to_upstream.protect(names);
+    }
+
+    fn challenge(&self) -> &[u8] {
+        &self.challenge.start
     }
 
     fn decide<L: Lookup>(&self, state: &mut State, call: Call<'_, L, Memo>) -> Decision<'_> {

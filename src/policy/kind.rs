@@ -9,6 +9,7 @@ use crate::policy::facts::{Effects, Facts, Outcome, Response};
 use crate::policy::limit::{LimitTerms, Parts, Shards};
 use crate::policy::login::Revocations;
 use crate::policy::phase::Phase;
+use crate::policy::protected::Protected;
 use crate::policy::question::{Answer, Keys, Question};
 use crate::policy::traps::Traps;
 use crate::wire::coding::Offer;
@@ -57,6 +58,15 @@ pub trait Kind: Sized {
 
     /// Learns how the request ended, where it asked for that by `Effects::settles`. Called once.
     fn settle(&self, _state: &mut Self::State, _memo: &mut Self::Memo, _outcome: Outcome, _now: Tick) {}
+
+    /// Names the fields that only it may set on the way to the upstream. On its routes what a client sends under these
+    /// names is removed before any policy is asked, also where this one is not.
+    fn protect(&self, _names: &mut Protected) {}
+
+    /// What a 401 on its behalf asks for (`WWW-Authenticate`); empty where it has no challenge.
+    fn challenge(&self) -> &[u8] {
+        b""
+    }
 
     /// The limits that its state is a part of, with their rates; the first one stands for all.
     fn limits(&self) -> impl Iterator<Item = LimitTerms> {

@@ -17,6 +17,7 @@ use crate::policy::kind::{Call, Kind, ShardState};
 use crate::policy::limit::{LimitId, LimitTerms, Parts, Shards};
 use crate::policy::login::Revocations;
 use crate::policy::phase::Phase;
+use crate::policy::protected::Protected;
 use crate::policy::question::{Answer, Keys, Question};
 use crate::policy::rate_limit::Quota;
 use crate::policy::traps::Traps;
@@ -216,6 +217,16 @@ macro_rules! enums {
                         debug_assert!(none, "another's memory");
                     }
                 }
+            }
+
+            /// See `Kind::protect`.
+            pub fn protect(&self, names: &mut Protected) {
+                match self { $(Policy::$Kind(plan) => plan.protect(names),)* }
+            }
+
+            /// See `Kind::challenge`.
+            pub fn challenge(&self) -> &[u8] {
+                match self { $(Policy::$Kind(plan) => plan.challenge(),)* }
             }
 
             /// See `Kind::limits`.

@@ -22,6 +22,7 @@ pub(crate) mod login;
 pub(crate) mod password;
 pub(crate) mod phase;
 pub(crate) mod problem;
+pub(crate) mod protected;
 pub(crate) mod question;
 mod refusal;
 mod subject;

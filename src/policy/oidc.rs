@@ -34,6 +34,7 @@ use crate::policy::login::{LoginAnswer, Purpose, Revocations, Revoked, SealingKe
 use crate::policy::oidc::reply::{Reader, Said};
 use crate::policy::oidc::steps::Steps;
 use crate::policy::phase::Phase;
+use crate::policy::protected::Protected;
 use crate::policy::question::{Answer, Question, SourceId};
 use crate::policy::token::location::remove_cookies;
 use crate::policy::token::{Cache, ClaimTexts, ConsumerKey, ConsumerRule, Rules, ToUpstream, TokenHash, hash_of};
@@ -148,6 +149,15 @@ impl Kind for Plan {
 
     fn phase(&self) -> Phase {
         Phase::Identify
+    }
+
+    fn protect(&self, names: &mut Protected) {
+        self.to_upstream.protect(names);
+        self.access_field.iter().for_each(|name| names.add(name));
+    }
+
+    fn challenge(&self) -> &[u8] {
+        &self.challenge
     }
 
     fn decide<L: Lookup>(&self, state: &mut State, call: Call<'_, L, Memo>) -> Decision<'_> {
@@ -274,9 +284,10 @@ impl Plan {
         }
         let consumer = identity.consumer.and_then(|number| facts.directory.consumer(number));
         self.hide(facts.request, effects);
-        self.to_upstream.tell(facts.request, &[], (&opened.texts, consumer), effects);
+        self.to_upstream.tell(facts, &[], (&opened.texts, &identity, consumer), effects);
         if let (Some(field), Some(token)) = (&self.access_field, &opened.session.access_token) {
             let scheme: &[u8] = if field.eq_ignore_ascii_case(b"authorization") { b"Bearer " } else { b"" };
+            effects.to_upstream.remove_added(field);
             effects.to_upstream.add_with(field, |out| {
                 out.extend_from_slice(scheme);
                 out.extend_from_slice(token.as_bytes());
@@ -295,9 +306,6 @@ impl Plan {
             pair.trim_ascii().split(|byte| *byte == b'=').next().is_some_and(|name| self.cookies.is_ours(name))
         };
         remove_cookies(request, effects, name);
-        if let Some(field) = &self.access_field {
-            effects.to_upstream.remove(&request.head.fields, request.bytes, field);
-        }
     }
 }
 

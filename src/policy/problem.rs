@@ -153,6 +153,8 @@ pub(crate) const REASONS: &[Reason] = &[
     row("concurrency_no_room", "503", "The request cannot be counted: too many keys are in use.",
         "Try again after `Retry-After`."),
     row("concurrency_wait", "503", "The request cannot be counted in time.", "Try again after `Retry-After`."),
+    row("consumer_conflict", "401", "The credentials of the request belong to different consumers.",
+        "Send those of one."),
     row(
         "consumer_suspended",
         "403",
@@ -172,6 +174,8 @@ pub(crate) const REASONS: &[Reason] = &[
     row("cors_origin_denied", "200 to 299", "A preflight of a page whose origin is not allowed: the browser refuses.",
         "Add the origin to `origins`.").shown(Shown::Nothing),
     row("cors_preflight", "200 to 299", "A preflight that was answered here; no refusal.", "").shown(Shown::Nothing),
+    row("credentials_missing", "401", "The request has no credentials of any kind that would do.",
+        "Send some of a kind that `WWW-Authenticate` names."),
     row("external_auth_denied", "401, 403", "The authentication server refuses the request.",
         "Sign in, or ask for access."),
     row("external_auth_failed", "500, 503", "The authentication server gave no answer.",

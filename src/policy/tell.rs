@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Hot. Tells the upstream who calls, and removes what the client itself says of that.
+//! Hot. Tells the upstream who calls, in fields that a client cannot send.
 
 use crate::policy::decision::Decision;
 use crate::policy::directory::Consumer;
 use crate::policy::facts::{Effects, Facts};
 use crate::policy::identity::Identity;
+use crate::policy::protected::Protected;
 use crate::wire::field::Known;
-use crate::wire::head::Request;
 
 /// Whether the upstream is told who it is, in `X-Consumer-Name` and `X-Consumer-Id`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,22 +17,25 @@ pub enum ConsumerFields {
     Omitted,
 }
 
-/// The request comes from this consumer, or from somebody who is none.
-pub(super) fn consumer(fields: ConsumerFields, known: Option<&Consumer>, request: Request<'_>, effects: &mut Effects) {
-    hide(request, effects);
-    name(fields, known, effects);
+/// The fields that say who calls. No client may say it, also where the upstream is not told.
+pub(super) fn protect(names: &mut Protected) {
+    names.add(b"X-Consumer-Name");
+    names.add(b"X-Consumer-Id");
 }
 
-/// Removes what the client says of who calls.
-pub(super) fn hide(request: Request<'_>, effects: &mut Effects) {
-    let (received, bytes) = (&request.head.fields, request.bytes);
-    effects.to_upstream.remove(received, bytes, b"X-Consumer-Name");
-    effects.to_upstream.remove(received, bytes, b"X-Consumer-Id");
-}
-
-/// Adds who calls.
-pub(super) fn name(fields: ConsumerFields, known: Option<&Consumer>, effects: &mut Effects) {
+/// A policy has found `found`, who is this consumer or none. Nothing is changed where another stays who calls.
+pub(super) fn consumer<L>(
+    fields: ConsumerFields,
+    (found, known): (&Identity, Option<&Consumer>),
+    facts: &Facts<'_, L>,
+    effects: &mut Effects,
+) {
+    if !found.replaces(facts.identity) {
+        return;
+    }
     let patch = &mut effects.to_upstream;
+    patch.remove_added(b"X-Consumer-Name");
+    patch.remove_added(b"X-Consumer-Id");
     let Some(known) = known.filter(|_| fields == ConsumerFields::Sent) else { return };
     patch.add_value(Known::Other, b"X-Consumer-Name: ", known.name.as_bytes());
     if !known.id().is_empty() {
@@ -48,7 +51,8 @@ pub(super) fn anonymous<'p, L>(
     effects: &mut Effects,
 ) -> Option<Decision<'p>> {
     let known = facts.directory.by_name(name?)?;
-    consumer(fields, Some(known), facts.request, effects);
-    effects.identified = Some(Identity::of(known.number, method));
+    let found = Identity::anonymous(known.number, method);
+    consumer(fields, (&found, Some(known)), facts, effects);
+    effects.identified = Some(found);
     Some(Decision::Pass)
 }

@@ -12,6 +12,7 @@ use crate::policy::facts::{Effects, Facts};
 use crate::policy::identity::Identity;
 use crate::policy::kind::{Call, Kind};
 use crate::policy::phase::Phase;
+use crate::policy::protected::Protected;
 use crate::policy::tell::{self, ConsumerFields};
 use crate::wire::head::Request;
 use crate::wire::template::Lookup;
@@ -81,6 +82,10 @@ impl Kind for Plan {
         true
     }
 
+    fn protect(&self, names: &mut Protected) {
+        tell::protect(names);
+    }
+
     fn decide<L: Lookup>(&self, (): &mut (), call: Call<'_, L, ()>) -> Decision<'_> {
         // The body is only read where there is something to compare.
         match self.claim(call.facts) {
@@ -141,9 +146,10 @@ impl Plan {
             },
             None => None,
         };
-        tell::consumer(self.consumer_fields, consumer, facts.request, effects);
-        let consumer = consumer.map(|consumer| consumer.number);
-        effects.identified = Some(Identity { consumer, method: Some(METHOD), ..Identity::default() });
+        let number = consumer.map(|consumer| consumer.number);
+        let found = Identity { consumer: number, method: Some(METHOD), ..Identity::default() };
+        tell::consumer(self.consumer_fields, (&found, consumer), facts, effects);
+        effects.identified = Some(found);
         Decision::Pass
     }
 }

@@ -76,7 +76,8 @@ impl Patch {
         self.remove_added(name);
     }
 
-    fn remove_added(&mut self, name: &[u8]) {
+    /// Removes every field of that name that was added before.
+    pub fn remove_added(&mut self, name: &[u8]) {
         // There hardly ever is one, and looking costs less than sifting.
         let is_named = |added: &[u8]| is_same_to_origin(added, name);
         if self.added.iter().any(|(_, added, _)| added.len() == name.len() && is_named(added.of(&self.arena))) {
@@ -163,6 +164,11 @@ impl Patch {
         let (arena, before) = (&self.arena, self.added.len());
         self.added.retain(|(_, name, _)| !(from.0..to.0).contains(&usize::from(name.start)) || keep(name.of(arena)));
         self.gaps |= self.added.len() < before;
+    }
+
+    /// Drops what was added behind a place.
+    pub(crate) fn drop_added_since(&mut self, mark: Mark) {
+        self.keep_added((mark, self.mark()), |_| false);
     }
 
     /// Replaces every field of that name by one.

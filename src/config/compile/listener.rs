@@ -17,6 +17,7 @@ use crate::config::spec::listener::{Http2Spec, ListenerSpec};
 use crate::config::spec::scalar::{Limit, Scalar, Size};
 use crate::config::spec::server::{Limits, Timeouts};
 use crate::policy::Phase;
+use crate::policy::protected::Protected;
 use crate::route::{self, Rule, Table};
 use crate::wire::forwarded::{ClientSource, ForwardedPlan, Treatment};
 use crate::wire::h1::{Caps, RawUtf8};
@@ -62,7 +63,9 @@ impl Compiler<'_> {
                 self.check_named_once(names.clone(), route, policies);
                 self.check_known_before(&name, &asked, route);
             }
-            let plan = self.listener(spec, table).map(|plan| ListenerPlan { policies: asked, alternatives, ..plan });
+            let protected = self.protected_by(names.clone(), policies);
+            let plan = self.listener(spec, table);
+            let plan = plan.map(|plan| ListenerPlan { policies: asked, alternatives, protected, ..plan });
             if let Some(plan) = &plan {
                 self.check_bypasses(plan, routes, policies);
             }
@@ -94,6 +97,7 @@ impl Compiler<'_> {
             proxy_protocol_from: proxy.map_or_else(Vec::new, |proxy| proxy.from.iter().map(|from| from.0).collect()),
             policies: Vec::new(),
             alternatives: Alternatives::default(),
+            protected: Protected::default(),
             table,
             forwarded,
             ids: IdPlan {

@@ -17,6 +17,7 @@ use crate::config::spec::authenticate::AuthenticateSpec;
 use crate::config::spec::listener::ListenerSpec;
 use crate::config::spec::policy::PolicySpec;
 use crate::config::spec::shape::Many;
+use crate::policy::protected::Protected;
 use crate::policy::{Phase, Policy, each_kind};
 
 macro_rules! compilers {
@@ -123,6 +124,19 @@ impl Compiler<'_> {
         }
         list.sort_by_key(|(phase, _)| *phase);
         list
+    }
+
+    /// The fields that policies of these names may set, whether they are ever asked or not.
+    pub(super) fn protected_by<'n>(
+        &self,
+        names: impl Iterator<Item = &'n Located<String>>,
+        policies: &[CompiledPolicy],
+    ) -> Protected {
+        let mut protected = Protected::default();
+        for id in names.filter_map(|name| self.policy_ids.get(&*name.value)) {
+            policies[id.0 as usize].plan.policy.protect(&mut protected);
+        }
+        protected
     }
 
     /// Adds the authentications of which one must say who calls to a list of policies: behind the other policies of

@@ -73,7 +73,7 @@ impl Compiler<'_> {
         id: RouteId,
         policies: &[CompiledPolicy],
     ) -> Option<CompiledRoute> {
-        let route = &spec.value;
+        let (route, draft) = (&spec.value, self.draft);
         let rules = self.rules(spec, name, id);
         let first = rules.as_ref().and_then(|rules| rules.first());
         let names: Vec<Box<str>> = first.map(|rule| rule.params.clone()).unwrap_or_default();
@@ -81,6 +81,9 @@ impl Compiler<'_> {
         let action = self.action(spec, name, &params);
         let all = policies;
         let (policies, alternatives) = self.route_policies(route, all);
+        let authenticate = route.authenticate.iter().flat_map(|spec| spec.value.any.iter());
+        let named = draft.spec.defaults.policies.iter().chain(route.policies.iter()).chain(authenticate);
+        let protected = self.protected_by(named, all);
         let mut plans = policies.iter().map(|(_, PolicyId(at))| &all[*at as usize].plan.policy);
         let compresses = plans.clone().any(|policy| policy.codes_content());
         let scanned = plans.clone().filter_map(|policy| policy.scans()).max();
@@ -106,6 +109,7 @@ impl Compiler<'_> {
             action,
             policies,
             alternatives,
+            protected,
             request_fields,
             response_fields,
             body_bytes_max: body.some().map_or(u64::MAX, |size| size.0).min(allowed),

@@ -129,6 +129,10 @@ impl<S: BodySource> BodySource for StagedSource<'_, S> {
         }
     }
 
+    fn change_trailers(&mut self, change: impl FnOnce(&mut Vec<u8>)) {
+        self.inner.change_trailers(change);
+    }
+
     fn stopper(&self) -> S::Stopper {
         self.inner.stopper()
     }

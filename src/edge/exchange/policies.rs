@@ -76,7 +76,13 @@ fn consult<'p, N: Net>(
     record.reported = effects.reported.or(record.reported);
     record.version = effects.version;
     match (effects.identified.take(), decision) {
-        (Some(found), Decision::Pass) => identify(directory, found, attributes),
+        (Some(found), Decision::Pass) => match identify(directory, found, attributes) {
+            Decision::Respond(response) if response.status == 401 && !policy.challenge().is_empty() => {
+                effects.to_client.add(b"WWW-Authenticate", policy.challenge());
+                Decision::Respond(response)
+            }
+            decision => decision,
+        },
         // What refuses or has yet to ask has found nobody.
         (_, decision) => decision,
     }
@@ -135,16 +141,32 @@ fn make_room(memos: &mut Vec<PolicyMemo>, at: usize) {
     }
 }
 
-/// Notes who a request comes from. Refuses whoever is suspended, whatever identified them.
+/// Notes who a request comes from. Refuses whoever is suspended, whatever identified them, and a request whose
+/// credentials belong to different consumers.
 fn identify<'p>(directory: &Directory, found: Identity, attributes: &mut Attributes) -> Decision<'p> {
+    if directory.is_suspended(&found) {
+        return Decision::Respond(SUSPENDED);
+    }
+    let Ok(joined) = found.join(&attributes.identity) else { return Decision::Respond(DIFFERENT) };
     attributes.consumer.clear();
-    if let Some(consumer) = found.consumer.and_then(|number| directory.consumer(number)) {
+    if let Some(consumer) = joined.consumer.and_then(|number| directory.consumer(number)) {
         attributes.consumer.push_str(&consumer.name);
     }
-    let suspended = directory.is_suspended(&found);
-    attributes.identity = found;
-    if suspended { Decision::Respond(SUSPENDED) } else { Decision::Pass }
+    attributes.identity = joined;
+    Decision::Pass
 }
+
+/// To a request of which one policy says that it comes from one consumer, and another policy that from another.
+const DIFFERENT: LocalResponse<'static> = LocalResponse {
+    status: 401,
+    reason: "consumer_conflict",
+    body: LocalBody::Problem(Problem {
+        kind: "",
+        title: "Unauthorized",
+        detail: "The credentials of the request belong to different consumers.",
+        violated_policy: "",
+    }),
+};
 
 /// To a consumer that is suspended, whose tenant or app is, or that was removed in this moment.
 const SUSPENDED: LocalResponse<'static> = LocalResponse {

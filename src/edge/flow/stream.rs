@@ -88,6 +88,8 @@ pub(crate) trait BodySource {
     fn read_open(&mut self, buf: Buf, until: Tick) -> impl Future<Output = (io::Result<usize>, Buf)>;
     /// The trailer fields of a complete body, each a line with its CRLF.
     fn trailers(&self) -> &[u8];
+    /// Changes the trailer fields of a complete body, where it has some.
+    fn change_trailers(&mut self, change: impl FnOnce(&mut Vec<u8>));
     /// A handle that makes a pending read fail as if the body had broken off.
     fn stopper(&self) -> Self::Stopper;
 }

@@ -26,6 +26,7 @@ use crate::edge::shard::kept::KeptBody;
 use crate::edge::shard::scratch::{RequestBody, RequestState};
 use crate::edge::upstream::acquire::OriginUse;
 use crate::net::Net;
+use crate::policy::protected::Protected;
 use crate::policy::throttle::Direction;
 use crate::route::rewrite::HostRewrite;
 use crate::wire::h2::frame::ErrorCode;
@@ -62,12 +63,16 @@ pub(crate) async fn converse<N: Net, S: BodySource, K: Client, R: Remote>(
     // The wait for the response, which runs at the same time, ends first.
     let wait = destination.proxy.first_byte.saturating_add(Duration::from_secs(1));
     let continuation = asks.then(|| Continuation { over: Cell::new(false), wait });
-    let slowed = Slowed::new(context.shard, &exchange.state.effects, Direction::Upload);
-    let rates = slowed.as_deref();
-    let upload =
-        Upload { context, destination, remote, received: &received, encode, least, continuation, slowed: rates };
+    let rates = Slowed::new(context.shard, &exchange.state.effects, Direction::Upload);
+    let of_listener = &context.listener_plan().protected;
+    let protected = match exchange.state.attributes.route {
+        Some(route) => [of_listener, &context.bound.plan.route(route).protected],
+        None => [of_listener; 2],
+    };
+    let (slowed, received) = (rates.as_deref(), &received);
+    let upload = Upload { context, destination, remote, received, encode, least, continuation, protected, slowed };
     let buf = upload.compose(exchange)?;
-    if let Some(slowed) = rates {
+    if let Some(slowed) = slowed {
         // tidy(hot): only where a body is slowed down; no other exchange should be larger for it.
         Box::pin(slowed.begin(received.get() - before, destination.deadline)).await;
     }
@@ -200,6 +205,8 @@ struct Upload<'a, N: Net, R> {
     least: Option<SenderTime>,
     /// The client waits for `100 Continue`.
     continuation: Option<Continuation>,
+    /// What no client may say, on the listener and on the route.
+    protected: [&'a Protected; 2],
     /// What keeps the body to its rates, if it has any.
     slowed: Option<&'a Slowed<'a, N>>,
 }
@@ -241,6 +248,7 @@ impl<'a, N: Net, R: Remote> Upload<'a, N, R> {
                 exchange.state.body = RequestBody::Kept;
             }
         }
+        self.protect(exchange.source);
         if self.encode {
             let ending = if exchange.source.done() { Ending::Last(exchange.source.trailers()) } else { Ending::More };
             encode(&mut buf, ending, pool);
@@ -261,10 +269,19 @@ impl<'a, N: Net, R: Remote> Upload<'a, N, R> {
             }
             Ok(()) => {
                 let max = if self.keeps() { self.destination.proxy.retry.body_bytes_max } else { 0 };
-                let mut source = Keeping { source, kept, max };
+                let mut source = Keeping { upload: self, source, kept, max };
                 let (outcome, buf) = self.transfer().run(&mut source, &mut writer, buf).await;
                 self.context.shard.thread.pool.put(buf);
                 outcome
+            }
+        }
+    }
+
+    /// Takes out of a complete body's trailers what only policies may say.
+    fn protect<S: BodySource>(&self, source: &mut S) {
+        if source.done() {
+            for protected in self.protected.into_iter().filter(|protected| !protected.is_empty()) {
+                source.change_trailers(|trailers| protected.remove_lines(trailers));
             }
         }
     }
@@ -297,7 +314,8 @@ impl<'a, N: Net, R: Remote> Upload<'a, N, R> {
 }
 
 /// Yields a body and keeps its content up to a cap; above it the body cannot be sent again.
-struct Keeping<'a, 'b, S> {
+struct Keeping<'a, 'b, N: Net, R, S> {
+    upload: &'a Upload<'a, N, R>,
     source: &'a mut S,
     kept: &'a mut Kept<'b>,
     max: usize,
@@ -316,7 +334,7 @@ struct Kept<'a> {
 /// Ends an upload that goes on in another attempt.
 const PAUSED: Fault = Fault::refused(FaultKind::UpstreamClosed);
 
-impl<S: BodySource> BodySource for Keeping<'_, '_, S> {
+impl<N: Net, R: Remote, S: BodySource> BodySource for Keeping<'_, '_, N, R, S> {
     type Stopper = S::Stopper;
 
     fn length(&self) -> BodyLength {
@@ -343,6 +361,7 @@ impl<S: BodySource> BodySource for Keeping<'_, '_, S> {
         self.kept.reading.set(true);
         let (result, buf) = self.source.read(buf, until).await;
         self.kept.reading.set(false);
+        self.upload.protect(self.source);
         let fresh = buf.filled().get(from..).unwrap_or_default();
         if self.kept.whole.get() {
             let Kept { replay, whole, .. } = &mut self.kept;
@@ -365,6 +384,10 @@ impl<S: BodySource> BodySource for Keeping<'_, '_, S> {
 
     fn trailers(&self) -> &[u8] {
         self.source.trailers()
+    }
+
+    fn change_trailers(&mut self, change: impl FnOnce(&mut Vec<u8>)) {
+        self.source.change_trailers(change);
     }
 
     fn stopper(&self) -> S::Stopper {

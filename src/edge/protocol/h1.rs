@@ -172,6 +172,12 @@ impl<S: Stream> BodySource for BodyReader<S> {
         &self.trailers
     }
 
+    fn change_trailers(&mut self, change: impl FnOnce(&mut Vec<u8>)) {
+        if !self.trailers.is_empty() {
+            change(&mut self.trailers);
+        }
+    }
+
     fn stopper(&self) -> StopReading<S> {
         StopReading(self.stream.clone())
     }

@@ -94,7 +94,10 @@ pub(crate) async fn refuse<N: Net, S: BodySource, K: Client>(exchange: &mut Exch
 
 async fn answer<N: Net, S: BodySource, K: Client>(exchange: &mut Exchange<'_, N, S, K>) -> Result<(), Fault> {
     see(exchange.context, &mut exchange.state.attributes)?;
-    let ListenerPlan { policies: before, alternatives, .. } = exchange.context.listener_plan();
+    let ListenerPlan { policies: before, alternatives, protected, .. } = exchange.context.listener_plan();
+    if !protected.is_empty() {
+        protected.remove(exchange.context.request, &mut exchange.state.effects.to_upstream);
+    }
     if !before.is_empty() && policies::pass(exchange, before, *alternatives, 0).await? == Filtered::Responded {
         return Ok(());
     }
@@ -134,6 +137,9 @@ async fn answer<N: Net, S: BodySource, K: Client>(exchange: &mut Exchange<'_, N,
             Filtered::Responded => return Ok(()),
             Filtered::Continue => {}
         }
+    }
+    if !route.protected.is_empty() {
+        route.protected.remove(request, &mut exchange.state.effects.to_upstream);
     }
     if !route.policies.is_empty()
         && policies::pass(exchange, &route.policies, route.alternatives, before.len()).await? == Filtered::Responded

@@ -36,6 +36,7 @@ pub(crate) async fn pass<N: Net, S: BodySource, K: Client>(
         }
         let asked = Asked { id: *id, memo: first + at, phase: *phase };
         let mark = tried.is_alternative(at).then(|| tried.begin(&exchange.state.effects.to_client));
+        let before = exchange.state.effects.to_upstream.mark();
         let (state, mut deadline) = (context.bound.own(*id), None);
         let mut decision = asking::decide(context, exchange.state, asked);
         loop {
@@ -48,6 +49,7 @@ pub(crate) async fn pass<N: Net, S: BodySource, K: Client>(
                 }
                 Decision::Respond(response) if let Some(mark) = mark => {
                     tried.refused(response, mark, &mut exchange.state.effects.to_client);
+                    exchange.state.effects.to_upstream.drop_added_since(before);
                     break;
                 }
                 Decision::Respond(response) => {

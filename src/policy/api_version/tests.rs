@@ -3,7 +3,7 @@
 
 use super::*;
 use crate::base::Tick;
-use crate::policy::fixture::{Fixture, NamedValues, ResponseFixture, added};
+use crate::policy::fixture::{self, Fixture, NamedValues, ResponseFixture, added};
 
 fn version(name: &str, aliases: &[&str]) -> Version {
     Version {
@@ -139,6 +139,7 @@ fn the_upstream_learns_the_version_from_us_alone() {
     let request = Fixture::get("/v2/x").field("x_api_version", "v1").field("X-API-Version", "v1");
     let (facts, mut effects) = (request.facts(), Effects::default());
     let plan = plan(&[Place::Segment(0)]);
+    fixture::protect(&plan, facts.request, &mut effects);
     let call = Call { facts: &facts, effects: &mut effects, memo: &mut None, now: Tick::ZERO };
     assert_eq!(plan.decide(&mut (), call), Decision::Pass);
     assert!(request.left(&effects.to_upstream).is_empty());

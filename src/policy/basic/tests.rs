@@ -6,7 +6,7 @@ use proptest::prelude::{prop, prop_assert, proptest};
 use super::*;
 use crate::base::{ConsumerId, CredentialId};
 use crate::policy::directory::{Directory, Expiry, Own, Parts, Revision, Snapshot, Standing};
-use crate::policy::fixture::{Fixture, added};
+use crate::policy::fixture::{self, Fixture, added};
 
 fn user(name: &str, password: &str) -> User {
     let digest = STANDARD.encode(<sha1::Sha1 as sha1::Digest>::digest(password));
@@ -68,6 +68,7 @@ fn get(target: &str) -> Fixture {
 /// What came of a request: the user that the upstream is told of, or why it was refused. Questions are answered.
 fn who(plan: &Plan, state: &mut State, fixture: &Fixture, effects: &mut Effects) -> Result<String, &'static str> {
     let (facts, mut memo) = (fixture.facts(), Memo::default());
+    fixture::protect(plan, facts.request, effects);
     let mut decision = plan.decide(state, Call { facts: &facts, effects, memo: &mut memo, now: Tick::ZERO });
     if let Decision::Ask(Ask::Control { key, .. }) = decision {
         let Some((asked, Question::Password(question))) = state.next_question() else { panic!("it asks") };

@@ -8,6 +8,7 @@ use proptest::prelude::{prop, prop_assert_eq, proptest};
 use super::*;
 use crate::base::{ConsumerId, CredentialId};
 use crate::policy::directory::{Directory, Expiry, Own, Parts, Revision, Snapshot, Standing};
+use crate::policy::facts::Effects;
 use crate::policy::fixture::{Fixture, added, decide};
 use crate::wire::certificate::{SubjectName, distinguished_name};
 

@@ -8,6 +8,7 @@ use crate::policy::fixture::{self, Fixture, NamedValues, added};
 
 fn decide<'p>(plan: &'p Plan, facts: &Facts<'_, NamedValues>, effects: &mut Effects) -> Decision<'p> {
     let memo = &mut Memo::default();
+    fixture::protect(plan, facts.request, effects);
     plan.decide(&mut Cache::default(), Call { facts, effects, memo, now: Tick::ZERO })
 }
 
@@ -214,6 +215,7 @@ fn the_subrequest_may_be_that_of_envoy() {
     let fixture = fixture();
     let (mut cache, mut effects, mut memo) = (Cache::default(), Effects::default(), Memo::default());
     let facts = fixture.facts();
+    fixture::protect(&plan, facts.request, &mut effects);
     let call = Call { facts: &facts, effects: &mut effects, memo: &mut memo, now: Tick::ZERO };
     assert_eq!(plan.decide(&mut cache, call), Decision::Ask(Ask::Body { bytes_max: 100 }));
     let call = Call { facts: &facts, effects: &mut effects, memo: &mut memo, now: Tick::ZERO };

@@ -11,7 +11,7 @@ use crate::base::{AppId, ConsumerId, CredentialId};
 use crate::policy::directory::{
     Consumer, Credential, CredentialKind, Directory, Expiry, Own, Parts, Revision, Snapshot, Standing, jwt_lookup,
 };
-use crate::policy::fixture::{Fixture, added};
+use crate::policy::fixture::{self, Fixture, added};
 use crate::policy::identity::Identity;
 use crate::policy::question::SourceId;
 use crate::policy::tell::ConsumerFields;
@@ -84,6 +84,7 @@ impl Shard {
 
     fn ask(&mut self, fixture: &Fixture, memo: &mut Memo) -> (Result<Identity, (u16, &'static str)>, Effects) {
         let mut effects = Effects::default();
+        fixture::protect(&self.plan, fixture.request(), &mut effects);
         let call = Call { facts: &fixture.facts(), effects: &mut effects, memo, now: self.now };
         let outcome = match self.plan.decide(&mut self.state, call) {
             Decision::Pass => Ok(effects.identified.take().unwrap()),

@@ -23,8 +23,9 @@ impl Plan {
         if let Some(consumer) = self.anonymous.as_ref().and_then(|name| facts.directory.by_name(name)) {
             let (effects, ..) = given;
             self.hide(facts.request, effects);
-            self.to_upstream.tell(facts.request, &[], (&[], Some(consumer)), effects);
-            effects.identified = Some(Identity::of(consumer.number, NAME));
+            let found = Identity::anonymous(consumer.number, NAME);
+            self.to_upstream.tell(facts, &[], (&[], &found, Some(consumer)), effects);
+            effects.identified = Some(found);
             return Decision::Pass;
         }
         if !navigation::opens_page(facts.request) {

@@ -8,7 +8,7 @@ use serde_json::json;
 use super::*;
 use crate::base::limits::LOGINS_IN_A_ROW_MAX;
 use crate::policy::decision::{LocalBody, LocalResponse};
-use crate::policy::fixture::{Fixture, NamedValues, ResponseFixture, added};
+use crate::policy::fixture::{self, Fixture, NamedValues, ResponseFixture, added};
 use crate::policy::login::cookie::Transport;
 use crate::policy::login::session::tests::session as plain_session;
 use crate::policy::login::ticket::STATE_CHARS;
@@ -106,6 +106,7 @@ impl Shard {
         let (mut effects, mut memo) = (Effects::default(), Memo::default());
         let facts = fixture.facts();
         let now = self.now;
+        fixture::protect(&self.plan, facts.request, &mut effects);
         let call = Call { facts: &facts, effects: &mut effects, memo: &mut memo, now };
         let mut decision = self.plan.decide(&mut self.state, call);
         let said = loop {

@@ -34,8 +34,9 @@ impl<'p> Admission<'p> {
         let Some(consumer) = self.anonymous.and_then(|name| facts.directory.by_name(name)) else {
             return self.challenge.refuse(Refusal::Missing("token_missing"), effects);
         };
-        self.to_upstream.tell(facts.request, self.locations, (&[], Some(consumer)), effects);
-        effects.identified = Some(Identity::of(consumer.number, self.method));
+        let found = Identity::anonymous(consumer.number, self.method);
+        self.to_upstream.tell(facts, self.locations, (&[], &found, Some(consumer)), effects);
+        effects.identified = Some(found);
         Decision::Pass
     }
 
@@ -54,7 +55,7 @@ impl<'p> Admission<'p> {
             return self.challenge.refuse(refusal, effects);
         }
         let consumer = identity.consumer.and_then(|number| facts.directory.consumer(number));
-        self.to_upstream.tell(facts.request, self.locations, (texts, consumer), effects);
+        self.to_upstream.tell(facts, self.locations, (texts, &identity, consumer), effects);
         effects.identified = Some(identity);
         Decision::Pass
     }

@@ -2,11 +2,12 @@
 //! Hot. What the upstream is told of whoever has a token: claims and the consumer, in fields that a client cannot send.
 
 use crate::policy::directory::Consumer;
-use crate::policy::facts::Effects;
+use crate::policy::facts::{Effects, Facts};
+use crate::policy::identity::Identity;
+use crate::policy::protected::Protected;
 use crate::policy::tell::{self, ConsumerFields};
 use crate::policy::token::claim::{self, ClaimPath};
 use crate::policy::token::location::{self, TokenLocation};
-use crate::wire::head::Request;
 use serde_json::{Map, Value};
 
 /// What the upstream is told.
@@ -42,27 +43,31 @@ impl ToUpstream {
         self.claims.iter().map(|(path, _)| text(path)).collect()
     }
 
-    /// Removes what a client may not say. A claim that is no text of one line gets no field.
-    pub(crate) fn tell(
+    /// The fields that a client may not send.
+    pub(crate) fn protect(&self, names: &mut Protected) {
+        tell::protect(names);
+        for (_, name) in &self.claims {
+            names.add(name);
+        }
+    }
+
+    /// Tells it whom a policy has found. A claim that is no text of one line gets no field.
+    pub(crate) fn tell<L>(
         &self,
-        request: Request<'_>,
+        facts: &Facts<'_, L>,
         locations: &[TokenLocation],
-        (texts, consumer): (&[ClaimText], Option<&Consumer>),
+        (texts, found, consumer): (&[ClaimText], &Identity, Option<&Consumer>),
         effects: &mut Effects,
     ) {
-        let (fields, bytes) = (&request.head.fields, request.bytes);
         if self.credential == Credential::Removed {
-            location::remove(locations, request, effects);
-        }
-        tell::hide(request, effects);
-        for (_, name) in &self.claims {
-            effects.to_upstream.remove(fields, bytes, name);
+            location::remove(locations, facts.request, effects);
         }
         for ((_, name), text) in self.claims.iter().zip(texts) {
             if let Some(text) = text {
+                effects.to_upstream.remove_added(name);
                 effects.to_upstream.add(name, text);
             }
         }
-        tell::name(self.consumer, consumer, effects);
+        tell::consumer(self.consumer, (found, consumer), facts, effects);
     }
 }

@@ -48,8 +48,8 @@ impl<'d> Client<'d> {
                 consumer: Some(credential.consumer),
                 app: credential.app,
                 credential: Some(credential.number),
-                claims: None,
                 method: Some(METHOD),
+                ..Identity::default()
             },
             Client::Nobody => Identity::default(),
         }
@@ -64,5 +64,5 @@ fn keyed<L>(id: &str, secret: &[u8], facts: &Facts<'_, L>) -> Option<Identity> {
     let entry = facts.directory.key(&hash_of(secret)).filter(|entry| !entry.expires.is_over(facts.wall))?;
     let consumer = facts.directory.consumer(entry.consumer).filter(|consumer| *consumer.name == *id)?;
     let (app, credential) = (entry.app(), Some(entry.credential));
-    Some(Identity { consumer: Some(consumer.number), app, credential, claims: None, method: Some(METHOD) })
+    Some(Identity { consumer: Some(consumer.number), app, credential, method: Some(METHOD), ..Identity::default() })
 }

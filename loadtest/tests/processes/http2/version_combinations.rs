@@ -151,6 +151,37 @@ fn trailers_go_through_in_all_four_combinations() {
 }
 
 #[test]
+fn what_only_policies_may_say_is_dropped_from_trailers_in_all_four_combinations() {
+    let policies = "policies = \"key\"\n[policy.key.api_key]\nanonymous = \"guest\"\nconsumer_fields = false\n\
+         [[consumer]]\nname = \"guest\"\n";
+    let (one, two) = (origin1(), Origin2::start());
+    for (address, version) in [(one.address, "1.1"), (two.address, "2")] {
+        let gateway = web2(to(address, version, "") + policies).start();
+        // What came with the head, and what is read while it is sent.
+        for body in ["hello".to_owned(), "x".repeat(300_000)] {
+            let trailers = [["x-sum", "7"], ["x-consumer-name", "root"], ["x-consumer-id", "0"], ["x-more", "y"]];
+            let answer = ask(
+                &gateway,
+                json!({ "path": "/echo", "method": "POST", "body": body, "trailers": trailers,
+                        "fields": [["te", "trailers"]] }),
+            );
+            assert_eq!(answer["text"], json!(body), "2 to {version}");
+            assert_eq!(answer["trailers"], json!([["x-sum", "7"], ["x-more", "y"]]), "2 to {version}");
+            let mut client = gateway.client();
+            let answer = client.ask(format!(
+                "POST /echo HTTP/1.1\r\nHost: test\r\nTE: trailers\r\nTransfer-Encoding: chunked\r\n\r\n\
+                 {:x}\r\n{body}\r\n0\r\nX-CONSUMER-name: root\r\nX-Sum: 7\r\nX_Consumer_Id: 0\r\n\r\n",
+                body.len()
+            ));
+            assert_eq!((answer.status, answer.body.len()), (200, body.len()), "1.1 to {version}");
+            assert_eq!(answer.trailers.0.len(), 1, "1.1 to {version}: {:?}", answer.trailers);
+            assert_eq!(answer.trailers.value("x-sum"), Some("7"), "1.1 to {version}");
+            assert_eq!(client.get("/here").text(), "here", "the connection stands at a boundary");
+        }
+    }
+}
+
+#[test]
 fn trailers_are_dropped_where_nobody_asked_for_them() {
     before_each(|gateway, origin| {
         let mut client = gateway.client();

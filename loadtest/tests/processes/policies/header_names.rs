@@ -3,7 +3,7 @@
 //! else by them. Over HTTP/1.1 and HTTP/2.
 
 use crate::harness::http2::WEB2;
-use crate::harness::{Gateway, Origin, Setup, curl};
+use crate::harness::{Gateway, Origin, Setup, curl, run};
 
 const VERSIONS: [&str; 2] = ["--http1.1", "--http2-prior-knowledge"];
 
@@ -70,6 +70,53 @@ fn an_underscore_is_no_way_around_what_the_gateway_says_of_a_user() {
         }
     }
     assert_eq!(auth.count(), 2 * VERSIONS.len());
+}
+
+#[test]
+fn what_only_policies_may_say_is_removed_where_they_are_not_asked() {
+    let auth = Origin::saying("nobody asks");
+    let origin = Origin::saying("here");
+    // `geheim`
+    let hash = run("openssl", &["passwd", "-5", "geheim"]).text();
+    for keep in ["", "underscores_in_headers = true\n"] {
+        let gateway = Setup::new(format!(
+            "{WEB2}{keep}policies = \"early\"\n\
+             [[consumer]]\nname = \"acme\"\nkeys = [{{ key = \"acme-demo-key-0001\" }}]\n\
+             [policy.early]\nwhen = 'request.path == \"/other\"'\n\
+             external_auth = {{ upstream = \"{auth}\", to_upstream = [\"x-early\"] }}\n\
+             [policy.late]\nwhen = 'request.path == \"/other\"'\n\
+             external_auth = {{ upstream = \"{auth}\", to_upstream = [\"x-role\", \"x-auth-*\"] }}\n\
+             [policy.never]\nwhen = \"1 == 2\"\n\
+             external_auth = {{ upstream = \"{auth}\", to_upstream = [\"x-never\"] }}\n\
+             [policy.key.api_key]\nconsumer_fields = false\n\
+             [policy.login.basic]\nusers = {{ anna = '{}' }}\nuser_header = \"x-user\"\n\
+             [[route]]\nto = \"{}\"\npolicies = [\"late\", \"never\"]\n\
+             authenticate = {{ any = [\"key\", \"login\"] }}\n\
+             [[route]]\npath_exact = \"/free\"\nto = \"{1}\"\n",
+            hash.trim(),
+            origin.url(),
+            auth = auth.url(),
+        ))
+        .start();
+        let names = ["X-Consumer-Name", "x-consumer-id", "X-User", "X-Role", "X-Auth-Admin", "X-Never", "X-Early"];
+        let lines: Vec<String> = names
+            .into_iter()
+            .flat_map(|name| [format!("{name}: forged"), format!("{}: forged", name.replace('-', "_"))])
+            .chain(["X-API-Key: acme-demo-key-0001".to_owned(), "X-Other: forged no name".to_owned()])
+            .collect();
+        let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
+        for version in VERSIONS {
+            assert_eq!(status(&gateway, version, &lines), "200");
+            let head = String::from_utf8_lossy(&origin.last().head).to_ascii_lowercase();
+            assert_eq!(head.matches("forged").count(), 1, "{version} {keep}: {head}");
+            assert!(head.contains("x-other: forged"), "{head}");
+            let free = ["-s", "-o", "/dev/null", version, "-H", "X-User: own", "-H", "X-Early: forged"];
+            curl(&[&free[..], &[&gateway.url("/free")]].concat());
+            let head = String::from_utf8_lossy(&origin.last().head).to_ascii_lowercase();
+            assert!(head.contains("x-user: own") && !head.contains("forged"), "the route has no such policy: {head}");
+        }
+    }
+    assert_eq!(auth.count(), 0);
 }
 
 #[test]

@@ -112,14 +112,14 @@ fn one_of_several_authentications_is_enough() {
     ));
     let mut client = gateway.client();
     let mut ask = |fields: &str| client.ask(format!("GET / HTTP/1.1\r\nHost: test\r\n{fields}\r\n"));
-    let challenges = ["Bearer realm=\"api\"", "Basic realm=\"api\", charset=\"UTF-8\""];
+    let challenges = ["Key realm=\"api\"", "Basic realm=\"api\", charset=\"UTF-8\""];
     let (right, wrong) = (basic("anna", "geheim"), basic("anna", "x"));
     let cases = [
         ("X-API-Key: acme-demo-key-0001\r\n".to_owned(), 200, ""),
         (right.clone(), 200, ""),
         (format!("X-API-Key: wrong\r\n{right}"), 200, ""),
         (format!("X-API-Key: acme-demo-key-0001\r\n{wrong}"), 200, ""),
-        (String::new(), 401, "A key is required."),
+        (String::new(), 401, "Credentials of one of these kinds are required."),
         (wrong.clone(), 401, "The user name or the password is wrong."),
         ("X-API-Key: wrong\r\n".to_owned(), 401, "The key is not valid."),
         (format!("X-API-Key: wrong\r\n{wrong}"), 401, "The key is not valid."),
@@ -136,6 +136,45 @@ fn one_of_several_authentications_is_enough() {
     }
     assert_eq!(origin.count(), 4);
     assert_eq!(gateway.reason(8), "api_key_unknown");
+}
+
+#[test]
+fn two_authentications_agree_on_who_calls() {
+    let origin = Origin::echo();
+    let gateway = Gateway::web(format!(
+        "[[consumer]]\nname = \"anna\"\nkeys = [{{ key = \"anna-demo-key-0001\" }}]\n\
+         [[consumer]]\nname = \"acme\"\nkeys = [{{ key = \"acme-demo-key-0001\" }}]\n[[consumer]]\nname = \"guest\"\n\
+         [policy.key.api_key]\n[policy.login.basic]\nanonymous = \"guest\"\n\
+         users = {{ anna = '{hash}', somebody = '{hash}' }}\n\
+         [[route]]\nto = \"{}\"\npolicies = [\"key\", \"login\"]\n\
+         request_headers = {{ set = {{ x-who = \"{{consumer}}\" }} }}\n\
+         [[route]]\npath_prefix = \"/other-order\"\nto = \"{0}\"\npolicies = [\"login\", \"key\"]\n\
+         request_headers = {{ set = {{ x-who = \"{{consumer}}\" }} }}\n",
+        origin.url(),
+        hash = hash("-5", "geheim"),
+    ));
+    let mut client = gateway.client();
+    for path in ["/", "/other-order"] {
+        for (key, user, consumer) in [
+            ("anna", "anna", Some("anna")),
+            ("acme", "somebody", Some("acme")),
+            ("acme", "", Some("acme")),
+            ("acme", "anna", None),
+        ] {
+            let login = if user.is_empty() { String::new() } else { basic(user, "geheim") };
+            let fields = format!("X-API-Key: {key}-demo-key-0001\r\n{login}");
+            let answer = client.ask(format!("GET {path} HTTP/1.1\r\nHost: test\r\n{fields}\r\n"));
+            let Some(consumer) = consumer else {
+                assert_eq!(answer.status, 401, "{path} {key} {user}");
+                assert_eq!(answer.json()["type"], "urn:turnpike:problem:consumer_conflict");
+                assert!(answer.fields.has("www-authenticate"));
+                continue;
+            };
+            assert_eq!(answer.status, 200, "{path} {key} {user}");
+            let names: Vec<String> = origin.last().fields.all("x-consumer-name").map(str::to_owned).collect();
+            assert_eq!((names, origin.last().field("x-who")), (vec![consumer.to_owned()], consumer), "{path} {user}");
+        }
+    }
 }
 
 #[test]
@@ -213,6 +252,7 @@ fn a_refusal_of_another_service_is_passed_on_whole() {
     assert_eq!((passed.status, passed.text()), (200, "sixteen bytes ok".to_owned()));
     let (asked, request) = (auth.last(), origin.last());
     assert_eq!((&*asked.method, &*asked.target), ("PUT", "/auth/x?y=z"));
+    assert_eq!(asked.field("host"), "test", "as Envoy tells it");
     assert_eq!(asked.body, b"sixteen bytes ok");
     assert_eq!((request.field("x-auth-user"), request.field("x-auth-role")), ("bob", "dev"));
     assert!(!request.fields.has("x-auth-admin"), "a client's own is removed");

@@ -139,6 +139,12 @@ impl<N: Net> BodySource for StreamBody<N> {
         &self.trailers
     }
 
+    fn change_trailers(&mut self, change: impl FnOnce(&mut Vec<u8>)) {
+        if !self.trailers.is_empty() {
+            change(&mut self.trailers);
+        }
+    }
+
     fn stopper(&self) -> Handle<N> {
         self.handle.clone()
     }
