@@ -17,7 +17,7 @@ use crate::base::ascii::is_same_to_origin;
 use crate::base::limits::AUTH_BODY_BYTES_MAX;
 use crate::policy::decision::{Ask, AskOutcome, Decision, LocalBody, LocalResponse, Problem};
 use crate::policy::external_auth::cache::Remembered;
-use crate::policy::facts::{Carried, Effects, Facts, Response};
+use crate::policy::facts::{Carried, Effects, Facts, Response, Subrequest};
 use crate::policy::kind::{Call, Kind, ShardState};
 use crate::policy::limit::Shards;
 use crate::policy::phase::Phase;
@@ -136,7 +136,7 @@ pub enum OriginalFields {
     All,
     /// In `X-Forwarded-*`, as Traefik does.
     Forwarded,
-    /// In none but `X-Forwarded-For` and `-Proto`: target and method are those of the request.
+    /// In none but `X-Forwarded-For` and `-Proto`: host, target and method are those of the request.
     Ends,
 }
 
@@ -208,12 +208,12 @@ impl Kind for Plan {
         for copied in &self.to_upstream {
             copied.remove(&mut effects.to_upstream);
         }
-        if !self.write_target(facts, effects) {
+        if !self.write_start(facts, &mut effects.subrequest) {
             return self.fail("external_auth_target", &mut effects.reported);
         }
         if let Some(cache) = &self.cache {
             let Effects { subrequest, scratch, to_upstream, to_client, .. } = effects;
-            let key = cache.key(&subrequest.target, facts.words, scratch);
+            let key = cache.key([&subrequest.method, &subrequest.host, &subrequest.target], facts.words, scratch);
             memo.key = key.to_ne_bytes();
             if let Some(verdict) = state.find(key, now) {
                 return match verdict.apply(to_upstream, to_client) {
@@ -256,10 +256,18 @@ impl Kind for Plan {
 }
 
 impl Plan {
-    /// Writes path and query of the subrequest. False where they are none.
-    fn write_target<L: Lookup>(&self, facts: &Facts<'_, L>, effects: &mut Effects) -> bool {
-        let target = &mut effects.subrequest.target;
-        target.clear();
+    /// Writes method, host, path and query of the subrequest. False where there is no such path or query.
+    fn write_start<L: Lookup>(&self, facts: &Facts<'_, L>, subrequest: &mut Subrequest) -> bool {
+        let Subrequest { method, host, target, .. } = subrequest;
+        [&mut *method, &mut *host, &mut *target].into_iter().for_each(Vec::clear);
+        method.extend_from_slice(match self.method {
+            SubrequestMethod::Get => b"GET",
+            SubrequestMethod::Post => b"POST",
+            SubrequestMethod::Original => facts.request.method_text(),
+        });
+        if self.original == OriginalFields::Ends {
+            host.extend_from_slice(facts.request.authority());
+        }
         match &self.target {
             Target::Template(template) => template.render(facts.words, target),
             Target::Original(prefix) => {
@@ -271,17 +279,11 @@ impl Plan {
         target.first() == Some(&b'/') && target.iter().all(safe)
     }
 
-    /// The subrequest, whose target is written.
+    /// The subrequest, whose start is written.
     fn ask<L: Lookup>(&self, facts: &Facts<'_, L>, effects: &mut Effects) -> Decision<'_> {
         let request = facts.request;
         let Effects { to_upstream, subrequest, scratch, .. } = effects;
         subrequest.fields.clear();
-        subrequest.method.clear();
-        subrequest.method.extend_from_slice(match self.method {
-            SubrequestMethod::Get => b"GET",
-            SubrequestMethod::Post => b"POST",
-            SubrequestMethod::Original => request.method_text(),
-        });
         subrequest.body = if self.body_bytes_max.is_some() { Carried::Body } else { Carried::Nothing };
         subrequest.kept_bytes_max = if self.refusals == Refusals::Whole { AUTH_BODY_BYTES_MAX } else { 0 };
         for (index, field) in request.head.fields.list.iter().enumerate() {

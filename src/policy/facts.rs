@@ -113,6 +113,8 @@ pub struct Subrequest {
     pub method: Vec<u8>,
     /// Path and query.
     pub target: Vec<u8>,
+    /// Its `Host`; empty for the endpoint's own name.
+    pub host: Vec<u8>,
     /// Its body.
     pub body: Carried,
     /// The most of the response's body that is kept; with zero it is dropped. A longer one is a failure.
@@ -127,6 +129,7 @@ impl Subrequest {
     fn clear(&mut self) {
         self.method.clear();
         self.target.clear();
+        self.host.clear();
         self.fields.clear();
         (self.body, self.kept_bytes_max) = (Carried::Nothing, 0);
         if self.kept.capacity() > 0 {

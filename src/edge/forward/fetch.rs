@@ -36,6 +36,8 @@ pub(crate) struct Fetch<'a> {
     pub method: &'a [u8],
     /// Path and query.
     pub target: &'a [u8],
+    /// Its host; empty for the endpoint's own name.
+    pub host: &'a [u8],
     /// Its body; without bytes there is none.
     pub body: &'a [u8],
     /// The most bytes of the response's body that are kept; with zero it is dropped. A longer one is a fault.
@@ -153,7 +155,8 @@ impl<N: Net> Conversation<'_, N> {
         origin_use: OriginUse,
     ) -> Result<(Buf, Fate), Fault> {
         let name = self.context.bound.upstream(self.fetch.upstream).load.endpoint_name(flight.index());
-        self.compose(remote, name.as_bytes())?;
+        let host = if self.fetch.host.is_empty() { name.as_bytes() } else { self.fetch.host };
+        self.compose(remote, host)?;
         let pool = &self.context.shard.thread.pool;
         let bytes = self.out.len() + self.fetch.body.len();
         let mut buf = pool.take(bytes.max(limits::BUF_CLASSES[1]));

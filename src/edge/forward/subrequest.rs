@@ -24,13 +24,13 @@ pub(crate) async fn ask<'p, N: Net>(
     let until = context.shard.thread.net.now().after(timeout);
     let mut head = ResponseHead::default();
     let RequestState { effects, out, replay, .. } = state;
-    let Subrequest { method, target, body, kept_bytes_max, kept, fields } = &mut effects.subrequest;
+    let Subrequest { method, target, host, body, kept_bytes_max, kept, fields } = &mut effects.subrequest;
     let body: &[u8] = match body {
         Carried::Nothing => b"",
         Carried::Body => replay,
     };
     let method: &[u8] = if method.is_empty() { b"GET" } else { method };
-    let request = Fetch { upstream, method, target, fields, body, kept_bytes_max: *kept_bytes_max, until };
+    let request = Fetch { upstream, method, target, host, fields, body, kept_bytes_max: *kept_bytes_max, until };
     kept.clear();
     match fetch(context, &request, out, (&mut head, kept)).await {
         Ok(bytes) => {

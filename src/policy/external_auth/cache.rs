@@ -25,14 +25,15 @@ pub struct CachePlan {
 }
 
 impl CachePlan {
-    /// Under which a verdict is remembered: half of a SHA-256, because what it is made of are credentials.
-    pub(super) fn key<L: Lookup>(&self, target: &[u8], words: &L, scratch: &mut Vec<u8>) -> u128 {
+    /// Under which a verdict is remembered: half of a SHA-256, because what it is made of are credentials. The question
+    /// begins with method, host and target.
+    pub(super) fn key<L: Lookup>(&self, start: [&[u8]; 3], words: &L, scratch: &mut Vec<u8>) -> u128 {
         let mut digest = Sha256::new();
         let mut add = |part: &[u8]| {
             digest.update((part.len() as u64).to_le_bytes());
             digest.update(part);
         };
-        add(target);
+        start.into_iter().for_each(&mut add);
         for template in &self.by {
             scratch.clear();
             template.render(words, scratch);

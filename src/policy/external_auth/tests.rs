@@ -212,7 +212,10 @@ fn the_subrequest_may_be_that_of_envoy() {
         body_bytes_max: Some(100),
         ..plan()
     };
-    let fixture = fixture();
+    let mut fixture = fixture();
+    let start = fixture.bytes.len();
+    fixture.bytes.extend_from_slice(b"example.com");
+    fixture.head.authority = crate::base::Span::new(start, fixture.bytes.len());
     let (mut cache, mut effects, mut memo) = (Cache::default(), Effects::default(), Memo::default());
     let facts = fixture.facts();
     fixture::protect(&plan, facts.request, &mut effects);
@@ -221,7 +224,8 @@ fn the_subrequest_may_be_that_of_envoy() {
     let call = Call { facts: &facts, effects: &mut effects, memo: &mut memo, now: Tick::ZERO };
     let decision = plan.resume(&mut cache, call, AskOutcome::Woken);
     assert!(matches!(decision, Decision::Ask(Ask::Subrequest { .. })));
-    let Subrequest { target, method, body, fields, .. } = &effects.subrequest;
+    let Subrequest { target, method, host, body, fields, .. } = &effects.subrequest;
+    assert_eq!(host, b"example.com");
     assert_eq!((&target[..], &method[..], *body), (&b"/auth/a?b=c"[..], &b"POST"[..], Carried::Body));
     let expected = [
         ("Cookie", "s=1"),
@@ -304,9 +308,16 @@ fn what_a_verdict_depends_on_is_told_apart() {
             out.extend_from_slice(if &**name == "X-A" { self.0.as_bytes() } else { self.1.as_bytes() });
         }
     }
-    let keys =
-        [(&b"/"[..], Words("ab", "c")), (b"/", Words("a", "bc")), (b"/a", Words("b", "c")), (b"/", Words("", ""))];
-    let keys = keys.map(|(target, words)| plan.key(target, &words, &mut Vec::new()));
+    let keys = [
+        (["GET", "", "/"], Words("ab", "c")),
+        (["GET", "", "/"], Words("a", "bc")),
+        (["GET", "", "/a"], Words("b", "c")),
+        (["GET", "", "/"], Words("", "")),
+        (["PUT", "", "/"], Words("", "")),
+        (["GET", "a.test", "/"], Words("", "")),
+        (["GET", "b.test", "/"], Words("", "")),
+    ];
+    let keys = keys.map(|(start, words)| plan.key(start.map(str::as_bytes), &words, &mut Vec::new()));
     for (at, key) in keys.iter().enumerate() {
         assert!(!keys[..at].contains(key));
     }

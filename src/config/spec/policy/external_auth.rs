@@ -19,8 +19,8 @@ pub struct Spec {
     /// The upstream that is asked, by name or address.
     pub upstream: Located<String>,
     /// Asks as another proxy does, where other keys do not say something else: `"forward_auth"` as Traefik and Caddy
-    /// (`X-Forwarded-*`, every refusal is passed on whole), `"ext_authz"` as Envoy over HTTP (method, path and query of
-    /// the request behind `path`, every refusal is passed on whole, 403 on failure).
+    /// (`X-Forwarded-*`, every refusal is passed on whole), `"ext_authz"` as Envoy over HTTP (`Host`, method, path and
+    /// query of the request, the path behind `path`; every refusal is passed on whole, 403 on failure).
     #[serde(default)]
     pub preset: Option<AuthPreset>,
     /// Path and query that are asked for; may hold variables. `{target}` is what the client asked for. With
@@ -69,7 +69,7 @@ pub struct Spec {
 #[serde(deny_unknown_fields)]
 pub struct AuthCacheSpec {
     /// All that the service's verdict depends on, as texts with variables: `["{header.Authorization}", "{method}"]`.
-    /// Path and query of the question count in any case.
+    /// Path and query of the question count in any case, and with `"ext_authz"` also its host and method.
     pub by: Many<Located<String>>,
     /// The longest time that a verdict is remembered.
     #[serde(default)]
