@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Hot. Consumers by API key, as the shard's directory knows them.
 //!
-//! A request with two different credentials of one kind is refused, because the upstream might read another one than
-//! this policy did.
+//! A request with different keys is refused, in whatever places they stand, and so is one with several keys in one
+//! place: the upstream might read another one than this policy did. So all keys that are hidden are the caller's own.
 
 use std::sync::Arc;
 
@@ -10,6 +10,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
 use crate::base::Span;
+use crate::base::ascii::is_same_to_origin;
 use crate::policy::decision::Decision;
 use crate::policy::directory::{Consumer, KeyEntry, KeyHash};
 use crate::policy::facts::{Effects, Facts};
@@ -28,7 +29,7 @@ use crate::wire::template::Lookup;
 /// Where keys come from and what they say.
 #[derive(Clone, Debug)]
 pub struct Plan {
-    /// Where a key may stand, in order of preference; at least one.
+    /// Where a key may stand; at least one.
     pub sources: Box<[KeyLocation]>,
     /// The names of the consumers that may pass, in order; `None` for all.
     pub consumers: Option<Box<[Box<str>]>>,
@@ -62,7 +63,7 @@ pub enum KeyLocation {
 /// What the upstream sees of the key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Credential {
-    /// Nothing: all configured sources are removed.
+    /// Nothing: the key is removed wherever it stands.
     Removed,
     /// Everything.
     Kept,
@@ -100,10 +101,14 @@ impl Kind for Plan {
         let request = facts.request;
         let mut key = None;
         for source in &self.sources {
-            match find(source, request) {
-                KeyLookup::Nothing => {}
-                KeyLookup::Several => return self.refuse("api_key_ambiguous", "More than one key was sent.", effects),
-                KeyLookup::One(span) => key = key.or(Some((source, span))),
+            match (find(source, request), key) {
+                (KeyLookup::Nothing, _) => {}
+                (KeyLookup::One(span), None) => key = Some((source, span)),
+                (KeyLookup::One(span), Some(first)) if is_same_key(first, (source, span), request.bytes) => {}
+                (KeyLookup::One(_), Some(_)) => {
+                    return self.refuse(AMBIGUOUS, "Different keys were sent in different places.", effects);
+                }
+                (KeyLookup::Several, _) => return self.refuse(AMBIGUOUS, "More than one key was sent.", effects),
             }
         }
         let found = match key {
@@ -157,8 +162,7 @@ impl Plan {
     #[inline(never)]
     fn hash_of_user(&self, text: &[u8]) -> Option<KeyHash> {
         let mut pair = [0; BASIC_BYTES_MAX];
-        let length = STANDARD.decode_slice(text, &mut pair).ok()?;
-        self.hash(pair[..length].split(|byte| *byte == b':').next()?)
+        self.hash(user_of(text, &mut pair)?)
     }
 
     /// Who a request without any key counts as.
@@ -177,11 +181,36 @@ impl Plan {
     }
 }
 
+/// The user of `user:password` in base64 (RFC 7617 section 2).
+fn user_of<'p>(text: &[u8], pair: &'p mut [u8; BASIC_BYTES_MAX]) -> Option<&'p [u8]> {
+    let length = STANDARD.decode_slice(text, pair).ok()?;
+    pair[..length].split(|byte| *byte == b':').next()
+}
+
+/// Are these the same key, wherever they stand? A user that cannot be read is none.
+#[cold]
+fn is_same_key(first: (&KeyLocation, Span), second: (&KeyLocation, Span), bytes: &[u8]) -> bool {
+    let mut pairs = [[0; BASIC_BYTES_MAX]; 2];
+    let [one, other] = &mut pairs;
+    let text = |(source, span): (&KeyLocation, Span), pair| match source {
+        KeyLocation::BasicUser => user_of(span.of(bytes), pair),
+        KeyLocation::Header(_) | KeyLocation::Bearer | KeyLocation::Cookie(_) | KeyLocation::Query(_) => {
+            Some(span.of(bytes))
+        }
+    };
+    text(first, one).is_some_and(|key| text(second, other) == Some(key))
+}
+
 fn find(source: &KeyLocation, request: Request<'_>) -> KeyLookup {
     let bytes = request.bytes;
     let fields = request.head.fields.list.iter();
     match source {
-        KeyLocation::Header(name) => one(fields.filter(|field| field.is_named(bytes, name)).map(|field| field.value)),
+        KeyLocation::Header(name) => {
+            // What an origin may take for the field is one more.
+            let forwarded = fields.filter(|field| field.known != Known::Underscored);
+            let named = forwarded.filter(|field| is_same_to_origin(field.name.of(bytes), name));
+            one(named.map(|field| field.value))
+        }
         KeyLocation::Bearer => {
             let authorizations = fields.filter(|field| field.known == Known::Authorization);
             one(authorizations.filter_map(|field| scheme(field.value, b"bearer ", bytes)))
@@ -302,6 +331,8 @@ fn pairs(request: Request<'_>) -> impl Iterator<Item = Span> {
 
 /// What `Identity::method` says.
 const METHOD: &str = "api_key";
+/// The reason for a request with several keys.
+const AMBIGUOUS: &str = "api_key_ambiguous";
 /// Longest `user:password` whose user may be a key; in a longer one there is none.
 const BASIC_BYTES_MAX: usize = KEY_BYTES_MAX + 512;
 

@@ -119,12 +119,12 @@ fn anonymous_is_only_for_those_without_a_key() {
 
 #[test]
 fn the_upstream_sees_the_consumer_and_no_key() {
-    let fixture = get("/?a=1&apikey=x&apikey&b=2")
+    let fixture = get("/?a=1&apikey=alpha&apikey&b=2")
         .field("Accept", "*/*")
         .field("X-Api-Key", "alpha")
         .field("X-Consumer-Name", "root")
         .field("x-consumer-id", "0")
-        .field("Authorization", "Bearer other");
+        .field("Authorization", "Bearer alpha");
     let mut effects = Effects::default();
     assert_eq!(decide(&plan(), &fixture.facts(), &mut effects), Decision::Pass);
     assert_eq!(fixture.left(&effects.to_upstream), [("Accept".to_owned(), "*/*".to_owned())]);
@@ -154,9 +154,70 @@ fn other_cookies_go_on() {
     let mut effects = Effects::default();
     assert_eq!(decide(&plan, &fixture.facts(), &mut effects), Decision::Pass);
     assert_eq!(fixture.left(&effects.to_upstream), [("Cookie".to_owned(), "c=3".to_owned())]);
-    assert_eq!(added(&effects.to_upstream), [("Cookie", "a=1; b=\"2\""), ("X-Consumer-Name", "bob")]);
+    assert_eq!(added(&effects.to_upstream), [("X-Consumer-Name", "bob"), ("Cookie", "a=1; b=\"2\"")]);
     let alone = get("/").field("Cookie", "key=beta");
     let mut effects = Effects::default();
     assert_eq!(decide(&plan, &alone.facts(), &mut effects), Decision::Pass);
     assert_eq!(added(&effects.to_upstream), [("X-Consumer-Name", "bob")]);
+}
+
+#[test]
+fn keys_in_several_places_pass_where_they_are_the_same() {
+    let plan = plan();
+    // `alpha:` and `beta:` in base64.
+    let (alpha, beta) = ("Basic YWxwaGE6", "Basic YmV0YTo=");
+    const PLACES: [&str; 5] = ["header", "bearer", "basic", "cookie", "query"];
+    let with = |(place, key): (&str, &str), (other, second): (&str, &str)| {
+        let of = |wanted: &str| match (place == wanted, other == wanted) {
+            (true, _) => Some(key),
+            (_, true) => Some(second),
+            (false, false) => None,
+        };
+        let mut fixture = get(&of("query").map_or("/".to_owned(), |key| format!("/?apikey={key}")));
+        for (wanted, name, start) in
+            [("header", "X-Api-Key", ""), ("bearer", "Authorization", "Bearer "), ("cookie", "Cookie", "key=")]
+        {
+            if let Some(key) = of(wanted) {
+                fixture = fixture.field(name, &format!("{start}{key}"));
+            }
+        }
+        match of("basic") {
+            Some(key) => fixture.field("Authorization", if key == "alpha" { alpha } else { beta }),
+            None => fixture,
+        }
+    };
+    for one in PLACES {
+        for other in PLACES.into_iter().filter(|other| *other != one) {
+            let same = with((one, "alpha"), (other, "alpha"));
+            assert_eq!(who(&plan, &same), Ok(0), "{one} {other}");
+            let mut effects = Effects::default();
+            decide(&plan, &same.facts(), &mut effects);
+            assert!(same.left(&effects.to_upstream).is_empty(), "{one} {other}: it is hidden in both places");
+            assert!(!effects.append_query(same.request(), &mut Vec::new()) || one != "query" && other != "query");
+            for (first, second) in [("alpha", "beta"), ("alpha", "wrong"), ("wrong", "alpha")] {
+                let differ = with((one, first), (other, second));
+                assert_eq!(who(&plan, &differ), Err("api_key_ambiguous"), "{one} {first} {other} {second}");
+            }
+        }
+    }
+    assert_eq!(who(&plan, &get("/").field("X-Api-Key", "alpha").field("X-Api-Key", "alpha")), Err("api_key_ambiguous"));
+    assert_eq!(who(&plan, &get("/").field("X-Api-Key", "alpha").field("X_Api_Key", "beta")), Err("api_key_ambiguous"));
+    assert_eq!(
+        who(&plan, &get("/").field("X-Api-Key", "alpha").field("Authorization", "Basic ?")),
+        Err("api_key_ambiguous"),
+        "what we cannot read, the upstream may"
+    );
+}
+
+#[test]
+fn what_is_meant_for_the_upstream_reaches_it() {
+    let sources = Box::new([KeyLocation::Header((*b"x-api-key").into())]);
+    let plan = Plan { sources, ..plan() };
+    let fixture =
+        get("/?apikey=own").field("X-Api-Key", "alpha").field("Authorization", "Bearer own").field("Cookie", "key=own");
+    let mut effects = Effects::default();
+    assert_eq!(decide(&plan, &fixture.facts(), &mut effects), Decision::Pass);
+    let left: Vec<String> = fixture.left(&effects.to_upstream).into_iter().map(|(name, _)| name).collect();
+    assert_eq!(left, ["Authorization", "Cookie"]);
+    assert!(effects.query_removed.is_empty());
 }

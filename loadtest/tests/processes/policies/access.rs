@@ -9,7 +9,7 @@ use crate::harness::{Gateway, Origin, Setup, run};
 
 const KEYS: &str = r#"
 [policy.keys]
-api_key = { query = "key" }
+api_key = { query = "key", bearer = true }
 [policy.acme-only]
 api_key = { consumers = ["acme"], consumer_fields = false, hide = false }
 [policy.open]

@@ -39,13 +39,14 @@ pub(super) fn compile(compiler: &mut Compiler<'_>, spec: &Located<Spec>, _: &Con
         compiler.stored_or(name, Section::Consumer);
     }
     let consumers: BTreeSet<Box<str>> = spec.consumers.iter().map(|name| name.value.as_str().into()).collect();
+    let scheme = if sources.contains(&KeyLocation::Bearer) { "Bearer" } else { "Key" };
     Some(Plan {
         sources: sources.into(),
         consumers: (!consumers.is_empty()).then(|| consumers.into_iter().collect()),
         credential: if spec.hide { Credential::Removed } else { Credential::Kept },
         consumer_fields: if spec.consumer_fields { ConsumerFields::Sent } else { ConsumerFields::Omitted },
         anonymous: spec.anonymous.as_ref().map(|name| name.value.as_str().into()),
-        challenge: format!("Bearer realm=\"{}\"", spec.realm.value).into_bytes().into(),
+        challenge: format!("{scheme} realm=\"{}\"", spec.realm.value).into_bytes().into(),
         prefix: compiler.key_prefix(),
     })
 }
