@@ -41,9 +41,21 @@ impl LocalResponse<'_> {
     pub const INTERNAL: LocalResponse<'static> =
         LocalResponse { status: 500, reason: "internal", body: LocalBody::Empty };
 
+    /// To a request that has no credentials, where several kinds of them would do.
+    pub const NO_CREDENTIALS: LocalResponse<'static> = LocalResponse {
+        status: 401,
+        reason: "credentials_missing",
+        body: LocalBody::Problem(Problem {
+            kind: "",
+            title: "Unauthorized",
+            detail: "Credentials of one of these kinds are required.",
+            violated_policy: "",
+        }),
+    };
+
     /// Does a policy that identifies callers refuse the request because it has no credentials of the policy's kind?
     pub fn lacks_credentials(&self) -> bool {
-        self.status == 401 && self.reason.ends_with("_missing")
+        matches!(self.status, 401 | 403) && self.reason.ends_with("_missing")
     }
 }
 

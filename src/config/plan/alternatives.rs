@@ -20,6 +20,11 @@ impl Alternatives {
         (usize::from(self.first)..usize::from(self.end)).contains(&at)
     }
 
+    /// Are there several?
+    pub(crate) fn are_several(self) -> bool {
+        self.end > self.first + 1
+    }
+
     /// The place behind the last of them.
     pub(crate) fn end(self) -> usize {
         self.end.into()

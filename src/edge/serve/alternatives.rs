@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Hot. Policies of which one must identify the caller (`authenticate = { any = […] }`): the first that does ends the
-//! search. Where none does, the client gets one refusal, with the challenges of all.
+//! search. Where none does, the client gets one refusal, with the challenges of all: that of the first alternative for
+//! which it brought credentials, or one for all where it brought none.
 
 use crate::config::plan::Alternatives;
 use crate::policy::LocalResponse;
@@ -34,8 +35,12 @@ struct Refusal<'p> {
 /// What a refusal says, from the least to the most. Of several the client gets the first that says most.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Weight {
+    /// There were no credentials of this kind, and no challenge asks for them.
+    Unasked,
     /// There were no credentials of this kind.
     Absent,
+    /// There were none, and a person is sent to a page to sign in.
+    Invites,
     /// There were, and they are wrong.
     Refused,
     /// They could not be judged: the request may pass later.
@@ -46,7 +51,9 @@ impl Weight {
     fn of(response: &LocalResponse<'_>) -> Weight {
         match response.status {
             500.. => Weight::Undecided,
+            403 if response.lacks_credentials() => Weight::Unasked,
             _ if response.lacks_credentials() => Weight::Absent,
+            300..400 => Weight::Invites,
             _ => Weight::Refused,
         }
     }
@@ -110,7 +117,7 @@ impl<'p> Tried<'p> {
 
     #[inline(never)]
     fn refusal_of_all(&mut self, to_client: &mut Patch) -> Option<LocalResponse<'p>> {
-        let Refusal { response, fields: (first, behind), .. } = self.refusal.take()?;
+        let Refusal { response, weight, fields: (first, behind) } = self.refusal.take()?;
         if response.status != 401
             && let Some(begin) = self.begin
         {
@@ -118,7 +125,9 @@ impl<'p> Tried<'p> {
             to_client.keep_added((begin, first), |_| false);
             to_client.keep_added((behind, end), |_| false);
         }
-        Some(response)
+        // Which kind of credentials it should have brought is the client's choice.
+        let any = weight == Weight::Absent && self.among.are_several();
+        Some(if any { LocalResponse::NO_CREDENTIALS } else { response })
     }
 }
 
@@ -145,7 +154,12 @@ mod tests {
         (&[(200, "")], None, &[]),
         (&[(401, "jwt_missing"), (200, "")], None, &[]),
         (&[(401, "jwt_expired"), (200, ""), (401, "x_wrong")], None, &[]),
-        (&[(401, "jwt_missing"), (401, "api_key_missing")], Some("jwt_missing"), &["0", "1"]),
+        (&[(401, "jwt_missing")], Some("jwt_missing"), &["0"]),
+        (&[(401, "jwt_missing"), (401, "api_key_missing")], Some("credentials_missing"), &["0", "1"]),
+        (&[(403, "webhook_missing"), (401, "api_key_missing")], Some("credentials_missing"), &["0", "1"]),
+        (&[(401, "api_key_missing"), (303, "oidc_redirect")], Some("oidc_redirect"), &[]),
+        (&[(303, "oidc_redirect"), (401, "api_key_unknown")], Some("api_key_unknown"), &["0", "1"]),
+        (&[(403, "webhook_missing"), (401, "api_key_unknown")], Some("api_key_unknown"), &["0", "1"]),
         (&[(401, "jwt_missing"), (401, "api_key_unknown")], Some("api_key_unknown"), &["0", "1"]),
         (&[(401, "jwt_expired"), (401, "api_key_unknown")], Some("jwt_expired"), &["0", "1"]),
         (&[(401, "jwt_missing"), (403, "certificate_unknown")], Some("certificate_unknown"), &[]),
@@ -178,6 +192,7 @@ mod tests {
             let refusal = tried.refusal(1 + said.len(), &mut patch);
             assert_eq!(refusal.map(|refusal| refusal.reason), *reason, "{said:?}");
             let chosen = match reason {
+                Some("credentials_missing") => said.iter().position(|(status, _)| *status == 401),
                 Some(reason) => said.iter().position(|(_, one)| one == reason),
                 None => said.iter().position(|(status, _)| *status == 200),
             };
