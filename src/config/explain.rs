@@ -30,6 +30,7 @@ use crate::wire::forwarded::Inbound;
 use crate::wire::h1::Parsed;
 use crate::wire::h1::request;
 use crate::wire::head::{Method, Request, RequestHead};
+use crate::wire::query;
 use crate::wire::target::{self, Normalised};
 use crate::wire::template::{self, Lookup, Variable};
 
@@ -452,7 +453,7 @@ impl Lookup for RequestValues<'_> {
                 return request.head.fields.append_combined(request.bytes, name.as_bytes(), out);
             }
             Variable::Cookie(name) => request.cookie(name.as_bytes()).unwrap_or(b""),
-            Variable::QueryValue(name) => request.query_value(name.as_bytes()).unwrap_or(b""),
+            Variable::QueryValue(name) => query::raw_value(request, name.as_bytes()).unwrap_or(b""),
             Variable::ClientPort => b"{client.port}",
             Variable::RequestId => b"{request.id}",
             Variable::Consumer(_) => b"{consumer}",

@@ -4,6 +4,7 @@
 //! A request with different keys is refused, in whatever places they stand, and so is one with several keys in one
 //! place: the upstream might read another one than this policy did. So all keys that are hidden are the caller's own.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use base64::Engine;
@@ -24,6 +25,7 @@ use crate::policy::tell::{self, ConsumerFields};
 use crate::wire::field::Known;
 use crate::wire::head::Request;
 use crate::wire::patch::Patch;
+use crate::wire::query;
 use crate::wire::template::Lookup;
 
 /// Where keys come from and what they say.
@@ -70,9 +72,9 @@ pub enum Credential {
 }
 
 /// What a request holds in one source.
-enum KeyLookup {
+enum KeyLookup<'r> {
     Nothing,
-    One(Span),
+    One(Cow<'r, [u8]>),
     Several,
 }
 
@@ -101,18 +103,18 @@ impl Kind for Plan {
         let request = facts.request;
         let mut key = None;
         for source in &self.sources {
-            match (find(source, request), key) {
+            match (find(source, request), &key) {
                 (KeyLookup::Nothing, _) => {}
-                (KeyLookup::One(span), None) => key = Some((source, span)),
-                (KeyLookup::One(span), Some(first)) if is_same_key(first, (source, span), request.bytes) => {}
+                (KeyLookup::One(text), None) => key = Some((source, text)),
+                (KeyLookup::One(text), Some((first, known))) if is_same_key((first, known), (source, &text)) => {}
                 (KeyLookup::One(_), Some(_)) => {
                     return self.refuse(AMBIGUOUS, "Different keys were sent in different places.", effects);
                 }
                 (KeyLookup::Several, _) => return self.refuse(AMBIGUOUS, "More than one key was sent.", effects),
             }
         }
-        let found = match key {
-            Some((source, span)) => self.known(source, span.of(request.bytes), facts),
+        let found = match &key {
+            Some((source, text)) => self.known(source, text, facts),
             None => self.anonymous(facts),
         };
         let Some((identity, consumer)) = found else {
@@ -189,44 +191,44 @@ fn user_of<'p>(text: &[u8], pair: &'p mut [u8; BASIC_BYTES_MAX]) -> Option<&'p [
 
 /// Are these the same key, wherever they stand? A user that cannot be read is none.
 #[cold]
-fn is_same_key(first: (&KeyLocation, Span), second: (&KeyLocation, Span), bytes: &[u8]) -> bool {
+fn is_same_key(first: (&KeyLocation, &[u8]), second: (&KeyLocation, &[u8])) -> bool {
     let mut pairs = [[0; BASIC_BYTES_MAX]; 2];
     let [one, other] = &mut pairs;
-    let text = |(source, span): (&KeyLocation, Span), pair| match source {
-        KeyLocation::BasicUser => user_of(span.of(bytes), pair),
-        KeyLocation::Header(_) | KeyLocation::Bearer | KeyLocation::Cookie(_) | KeyLocation::Query(_) => {
-            Some(span.of(bytes))
-        }
-    };
-    text(first, one).is_some_and(|key| text(second, other) == Some(key))
+    key_in(first, one).is_some_and(|key| key_in(second, other) == Some(key))
 }
 
-fn find(source: &KeyLocation, request: Request<'_>) -> KeyLookup {
+/// The key of a source's text.
+fn key_in<'t>((source, text): (&KeyLocation, &'t [u8]), pair: &'t mut [u8; BASIC_BYTES_MAX]) -> Option<&'t [u8]> {
+    match source {
+        KeyLocation::BasicUser => user_of(text, pair),
+        KeyLocation::Header(_) | KeyLocation::Bearer | KeyLocation::Cookie(_) | KeyLocation::Query(_) => Some(text),
+    }
+}
+
+fn find<'r>(source: &KeyLocation, request: Request<'r>) -> KeyLookup<'r> {
     let bytes = request.bytes;
+    let text = |span: Span| Cow::Borrowed(span.of(bytes));
     let fields = request.head.fields.list.iter();
     match source {
         KeyLocation::Header(name) => {
             // What an origin may take for the field is one more.
             let forwarded = fields.filter(|field| field.known != Known::Underscored);
             let named = forwarded.filter(|field| is_same_to_origin(field.name.of(bytes), name));
-            one(named.map(|field| field.value))
+            one(named.map(|field| text(field.value)))
         }
         KeyLocation::Bearer => {
             let authorizations = fields.filter(|field| field.known == Known::Authorization);
-            one(authorizations.filter_map(|field| scheme(field.value, b"bearer ", bytes)))
+            one(authorizations.filter_map(|field| scheme(field.value, b"bearer ", bytes)).map(text))
         }
         KeyLocation::BasicUser => {
             let authorizations = fields.filter(|field| field.known == Known::Authorization);
-            one(authorizations.filter_map(|field| scheme(field.value, b"basic ", bytes)))
+            one(authorizations.filter_map(|field| scheme(field.value, b"basic ", bytes)).map(text))
         }
         KeyLocation::Cookie(name) => {
             let cookies = fields.filter(|field| field.known == Known::Cookie);
-            one(cookies.flat_map(|field| cookies_named(field.value, name, bytes)))
+            one(cookies.flat_map(|field| cookies_named(field.value, name, bytes)).map(text))
         }
-        KeyLocation::Query(name) => one(pairs(request).filter_map(|pair| {
-            let value = pair.of(bytes).strip_prefix(&**name)?.strip_prefix(b"=")?;
-            Some(Span::new(usize::from(pair.end) - value.len(), pair.end.into()))
-        })),
+        KeyLocation::Query(name) => one(query::values(request, name)),
     }
 }
 
@@ -258,13 +260,12 @@ fn remove(source: &KeyLocation, request: Request<'_>, effects: &mut Effects) {
             }
         }
         KeyLocation::Query(name) => {
-            let named = |pair: &Span| matches!(pair.of(bytes).strip_prefix(&**name), Some([] | [b'=', ..]));
-            effects.query_removed.extend(pairs(request).filter(named));
+            effects.query_removed.extend(query::spans(request, name).map(|(pair, _)| pair));
         }
     }
 }
 
-fn one(mut spans: impl Iterator<Item = Span>) -> KeyLookup {
+fn one<'r>(mut spans: impl Iterator<Item = Cow<'r, [u8]>>) -> KeyLookup<'r> {
     match (spans.next(), spans.next()) {
         (None, _) => KeyLookup::Nothing,
         (Some(span), None) => KeyLookup::One(span),
@@ -315,18 +316,6 @@ fn add_other_cookies(field: &[u8], name: &[u8], patch: &mut Patch) {
             out.extend_from_slice(piece);
         }
     });
-}
-
-/// The `name=value` pieces of the query.
-fn pairs(request: Request<'_>) -> impl Iterator<Item = Span> {
-    let query = request.head.query.unwrap_or(Span::EMPTY);
-    let mut start = usize::from(query.start);
-    query.of(request.bytes).split(|byte| *byte == b'&').map(move |pair| {
-        let span = Span::new(start, start + pair.len());
-        // The last `&` may be the last byte of the head; the piece after it does not exist.
-        start = (start + pair.len() + 1).min(usize::from(u16::MAX));
-        span
-    })
 }
 
 /// What `Identity::method` says.

@@ -17,6 +17,7 @@ use crate::policy::facts::{Effects, Facts};
 use crate::policy::kind::{Call, Kind, ShardState};
 use crate::policy::limit::Shards;
 use crate::policy::phase::Phase;
+use crate::policy::readings;
 use crate::wire::template::Lookup;
 
 pub(crate) use requirement::{Details, Lack, Requirement};
@@ -92,11 +93,11 @@ impl Kind for Plan {
         if self.rules.is_empty() {
             return Decision::Pass;
         }
-        if self.rules.iter().any(Rule::looks_at_path) && rule::is_ambiguous(facts.path) {
+        if self.rules.iter().any(Rule::looks_at_path) && readings::is_ambiguous(facts.path) {
             return self.refuse(Lack::AMBIGUOUS_PATH, facts, effects);
         }
         if self.rules.iter().any(Rule::looks_at_method) {
-            rule::remove_overrides(facts.request, effects);
+            readings::remove_overrides(facts.request, effects);
         }
         let mut lower: SmallVec<[u8; 128]> = SmallVec::new();
         if self.rules.iter().any(Rule::ignores_case) {

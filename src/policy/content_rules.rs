@@ -5,11 +5,11 @@
 //! The gateway routes and admits by the method of the request line. A header that names another one would make an
 //! upstream do what no rule has seen, so such headers are removed or refused, whatever they say.
 
-use crate::base::ascii::is_same_to_origin;
 use crate::policy::decision::{Decision, LocalBody, LocalResponse, Problem};
 use crate::policy::facts::Effects;
 use crate::policy::kind::{Call, Kind};
 use crate::policy::phase::Phase;
+use crate::policy::readings;
 use crate::wire::coding::MediaRanges;
 use crate::wire::field::Known;
 use crate::wire::head::{BodyLength, Request};
@@ -119,15 +119,7 @@ impl Plan {
         if self.method_override == MethodOverride::Kept {
             return false;
         }
-        let mut found = false;
-        for (index, field) in request.head.fields.list.iter().enumerate() {
-            let name = field.name.of(request.bytes);
-            if OVERRIDES.iter().any(|known| is_same_to_origin(name, known)) {
-                effects.to_upstream.remove_at(index);
-                found = true;
-            }
-        }
-        found && self.method_override == MethodOverride::Refused
+        readings::remove_override_fields(request, effects) && self.method_override == MethodOverride::Refused
     }
 }
 
@@ -142,10 +134,6 @@ fn refuse<'p>(status: u16, word: &'static str, detail: &'static str) -> Decision
     let problem = Problem { kind: "", title: reason(status), detail, violated_policy: "" };
     Decision::Respond(LocalResponse { status, reason: word, body: LocalBody::Problem(problem) })
 }
-
-/// Headers by which frameworks let a client name another method; with `_` for `-`, too.
-const OVERRIDES: [&[u8]; 4] =
-    [b"x-http-method-override", b"x-http-method", b"x-method-override", b"x-original-http-method"];
 
 #[cfg(test)]
 mod tests {

@@ -12,6 +12,7 @@ use ahash::RandomState;
 use sha2::{Digest, Sha256};
 
 use crate::policy::facts::Facts;
+use crate::wire::query::Decoded;
 use crate::wire::template::{Lookup, Template, Variable};
 
 /// What is counted apart from each other.
@@ -178,7 +179,7 @@ impl KeyPart {
                 5_u8.hash(hasher);
                 for variable in text.variables() {
                     scratch.clear();
-                    facts.words.append(variable, scratch);
+                    Decoded(facts.words).append(variable, scratch);
                     if scratch.is_empty() {
                         return false;
                     }

@@ -24,6 +24,7 @@ pub(crate) mod phase;
 pub(crate) mod problem;
 pub(crate) mod protected;
 pub(crate) mod question;
+pub(crate) mod readings;
 mod refusal;
 mod subject;
 pub(crate) mod tell;

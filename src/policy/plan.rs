@@ -27,6 +27,7 @@ use crate::policy::limiting::{Mode, OnTrouble};
 use crate::policy::phase::Phase;
 use crate::policy::problem::QUOTA_EXCEEDED;
 use crate::policy::rate_limit::{Kept, Standing, Standings, Told, Window};
+use crate::policy::readings;
 use crate::wire::template::Lookup;
 
 mod quotas;
@@ -73,6 +74,8 @@ enum Lacking {
     Route,
     Method,
     Path,
+    /// Its path may be another one to the origin.
+    ClearPath,
 }
 
 impl Lacking {
@@ -82,6 +85,7 @@ impl Lacking {
             Lacking::Route => ("plan_route", "No plan of the caller contains this route."),
             Lacking::Method => ("plan_method", "The caller's plan does not contain this method."),
             Lacking::Path => ("plan_path", "The caller's plan does not contain this path."),
+            Lacking::ClearPath => ("plan_path", "The path has an encoded slash, dot or backslash, `;` or `//`."),
         }
     }
 }
@@ -230,6 +234,9 @@ impl Plan {
         if let Some(lacking) = lacking(in_force.plan, call.facts) {
             return self.lacks(lacking, call.effects);
         }
+        if !in_force.plan.methods.is_empty() {
+            readings::remove_overrides(call.facts.request, call.effects);
+        }
         if in_force.plan.windows.is_empty() && in_force.plan.at_once.is_none() {
             return Decision::Pass;
         }
@@ -363,8 +370,14 @@ fn lacking<L>(plan: &directory::Plan, facts: &Facts<'_, L>) -> Option<Lacking> {
     if !methods.is_empty() && !methods.iter().any(|allowed| allowed.as_bytes() == method) {
         return Some(Lacking::Method);
     }
-    let within = || paths.iter().any(|prefix| facts.path.starts_with(prefix.as_bytes()));
-    (!paths.is_empty() && !within()).then_some(Lacking::Path)
+    if paths.is_empty() {
+        return None;
+    }
+    if readings::is_ambiguous(facts.path) {
+        return Some(Lacking::ClearPath);
+    }
+    let within = paths.iter().any(|prefix| facts.path.starts_with(prefix.as_bytes()));
+    (!within).then_some(Lacking::Path)
 }
 
 /// The part of all spans that are no unit of the calendar.

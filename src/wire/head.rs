@@ -308,16 +308,6 @@ impl<'a> Request<'a> {
             pairs.map(<[u8]>::trim_ascii).find_map(|pair| pair.strip_prefix(name)?.strip_prefix(b"="))
         })
     }
-
-    /// The raw value of a query parameter, not percent-decoded; the first of that name.
-    pub fn query_value(self, name: &[u8]) -> Option<&'a [u8]> {
-        let mut pairs = self.query().split(|byte| *byte == b'&');
-        pairs.find_map(|pair| match pair.strip_prefix(name)? {
-            [] => Some(&[][..]),
-            [b'=', value @ ..] => Some(value),
-            _ => None,
-        })
-    }
 }
 
 /// A response head together with its bytes.

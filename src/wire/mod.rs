@@ -26,6 +26,7 @@ pub mod outgoing;
 pub mod patch;
 pub(crate) mod problem;
 pub(crate) mod proxy;
+pub(crate) mod query;
 pub(crate) mod resp;
 mod rules;
 pub(crate) mod signature;

@@ -8,6 +8,7 @@ use crate::edge::shard::record::Record;
 use crate::net::Net;
 use crate::policy::directory::Consumer;
 use crate::wire::head::Response;
+use crate::wire::query;
 use crate::wire::template::{ConsumerVariable, Lookup, TlsVariable, Variable};
 
 /// The variables of one exchange.
@@ -142,7 +143,7 @@ impl<N: Net> Lookup for Vars<'_, N> {
             Variable::Header(name) => request.head.fields.append_combined(request.bytes, name.as_bytes(), out),
             Variable::Cookie(name) => out.extend_from_slice(request.cookie(name.as_bytes()).unwrap_or(b"")),
             Variable::QueryValue(name) => {
-                out.extend_from_slice(request.query_value(name.as_bytes()).unwrap_or(b""));
+                out.extend_from_slice(query::raw_value(request, name.as_bytes()).unwrap_or(b""));
             }
             Variable::Status if record.status != 0 => push_decimal(out, u64::from(record.status)),
             Variable::Status => {

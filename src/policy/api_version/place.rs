@@ -3,6 +3,7 @@
 
 use crate::base::ascii::is_token;
 use crate::wire::head::Request;
+use crate::wire::query;
 
 /// A place for a version.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,17 +49,7 @@ impl Place {
                 }
             }
             Place::Header(name) => sole(request.head.fields.named(request.bytes, name), one),
-            Place::Query(name) => {
-                let pairs = request.query().split(|byte| *byte == b'&');
-                let values = pairs.filter_map(|pair| {
-                    let (key, value) = match memchr::memchr(b'=', pair) {
-                        Some(at) => (&pair[..at], &pair[at + 1..]),
-                        None => (pair, &b""[..]),
-                    };
-                    (*key == **name).then_some(value)
-                });
-                sole(values, one)
-            }
+            Place::Query(name) => sole(query::values(request, name), one),
             Place::Parameter(_) | Place::Vendor(_) => self.look_at_types(request, one),
         }
     }
@@ -101,10 +92,11 @@ impl Place {
 }
 
 /// The version that the only value names; an empty one names none.
-fn sole<'v>(mut values: impl Iterator<Item = &'v [u8]>, one: impl Fn(&[u8]) -> Named) -> Named {
+fn sole<V: AsRef<[u8]>>(mut values: impl Iterator<Item = V>, one: impl Fn(&[u8]) -> Named) -> Named {
     match (values.next(), values.next()) {
-        (None, _) | (Some(b""), None) => Named::Nothing,
-        (Some(value), None) => one(value),
+        (None, _) => Named::Nothing,
+        (Some(value), None) if value.as_ref().is_empty() => Named::Nothing,
+        (Some(value), None) => one(value.as_ref()),
         (Some(_), Some(_)) => Named::Several,
     }
 }

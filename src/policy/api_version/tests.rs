@@ -93,7 +93,9 @@ fn a_query_names_one_version() {
         ("/?api-version", MISSING),
         ("/?api-version=", MISSING),
         ("/?api-versions=1", MISSING),
-        ("/?api-version=%31", UNKNOWN),
+        ("/?api-version=%31", Ok(7)),
+        ("/?api%2Dversion=1", Ok(7)),
+        ("/?api-version=1&%61pi-version=2", AMBIGUOUS),
         ("/?api-version=1&api-version=2", AMBIGUOUS),
         ("/?api-version=1&api-version", AMBIGUOUS),
     ] {

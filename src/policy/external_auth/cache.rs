@@ -13,6 +13,7 @@ use crate::base::limits::{AUTH_VERDICT_BYTES_MAX, AUTH_VERDICTS_MAX};
 use crate::policy::decision::Decision;
 use crate::policy::facts::{Effects, Response};
 use crate::wire::patch::{Mark, Patch};
+use crate::wire::query::Decoded;
 use crate::wire::template::{Lookup, Template};
 
 /// What verdicts are remembered by, and how long at most.
@@ -36,7 +37,7 @@ impl CachePlan {
         start.into_iter().for_each(&mut add);
         for template in &self.by {
             scratch.clear();
-            template.render(words, scratch);
+            template.render(&Decoded(words), scratch);
             add(scratch);
         }
         let digest = digest.finalize();

@@ -58,6 +58,12 @@ fn what_no_plan_contains_is_refused() {
         (1, "maps", "get", "/v1/a", Some("plan_method")),
         (1, "maps", "GET", "/v2/private", Some("plan_path")),
         (1, "maps", "GET", "/V1/a", Some("plan_path")),
+        // Many origins read these as other paths.
+        (1, "maps", "GET", "/v1/%2e%2E%2Fadmin", Some("plan_path")),
+        (1, "maps", "GET", "/v1/..;/admin", Some("plan_path")),
+        (1, "maps", "GET", "/v1//admin", Some("plan_path")),
+        (1, "maps", "GET", "/v1/%5cadmin", Some("plan_path")),
+        (1, "maps", "GET", "/v1/%252e", Some("plan_path")),
         (2, "maps", "GET", "/v1/a", Some("plan_route")),
         (3, "maps", "GET", "/v1/a", Some("plan_route")),
         (0, "maps", "GET", "/v1/a", Some("plan_route")),
@@ -77,6 +83,23 @@ fn what_no_plan_contains_is_refused() {
         assert!(send(&report, &mut report.state(ONE, 0), &fixture, &mut effects).is_ok());
         assert_eq!(effects.reported, *expected);
     }
+}
+
+#[test]
+fn nothing_names_another_method_to_the_upstream_than_the_plan_saw() {
+    let mut fixture = Fixture::get("/v1/a?x=1&_method=DELETE&%5fMethod[]=PUT&method=a")
+        .field("X-HTTP-Method-Override", "DELETE")
+        .field("x_original_http_method", "DELETE")
+        .field("Accept", "*/*");
+    (fixture.directory, fixture.route_name) = (directory(), "maps");
+    fixture.identity = Identity::of(ConsumerId(1), "test");
+    let mut effects = Effects::default();
+    let policy = Policy::Plan(enforce());
+    assert!(send(&policy, &mut policy.state(ONE, 0), &fixture, &mut effects).is_ok());
+    assert_eq!(fixture.left(&effects.to_upstream), [("Accept".to_owned(), "*/*".to_owned())]);
+    let mut query = Vec::new();
+    effects.append_query(fixture.request(), &mut query);
+    assert_eq!(String::from_utf8(query).expect("text"), "x=1&method=a");
 }
 
 /// A directory in which the only consumer has a plan, and the number of its state.

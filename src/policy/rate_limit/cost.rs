@@ -3,6 +3,7 @@
 
 use crate::cel::Program;
 use crate::policy::facts::{Effects, Facts, Response};
+use crate::wire::query::Decoded;
 use crate::wire::template::{Lookup, Template};
 
 /// What a request counts.
@@ -37,7 +38,7 @@ impl Cost {
         let Some(value) = &self.value else { return self.units };
         let text = &mut effects.scratch;
         text.clear();
-        value.render(facts.words, text);
+        value.render(&Decoded(facts.words), text);
         number(text).unwrap_or(self.units).clamp(1, self.max)
     }
 

@@ -9,6 +9,7 @@ use crate::base::Tick;
 use crate::policy::facts::{Effects, Facts};
 use crate::policy::limit::{LimitState, Part};
 use crate::policy::rate_limit::window::Standing;
+use crate::wire::query::Decoded;
 use crate::wire::template::{Lookup, Template};
 
 /// Windows by the value of a text.
@@ -41,7 +42,7 @@ impl Tiers {
     pub(super) fn shares_of<L: Lookup>(&self, facts: &Facts<'_, L>, effects: &mut Effects) -> &[Share] {
         let text = &mut effects.scratch;
         text.clear();
-        self.by.render(facts.words, text);
+        self.by.render(&Decoded(facts.words), text);
         let found = self.list.binary_search_by(|(name, _)| (**name).cmp(text));
         found.map_or(&self.others, |at| &self.list[at].1)
     }

@@ -5,6 +5,7 @@ use crate::base::Span;
 use crate::policy::facts::Effects;
 use crate::wire::field::Known;
 use crate::wire::head::Request;
+use crate::wire::query;
 
 /// Where a token may stand.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -56,8 +57,7 @@ pub(crate) fn remove(locations: &[TokenLocation], request: Request<'_>, effects:
             TokenLocation::Header(name) => effects.to_upstream.remove(fields, bytes, name),
             TokenLocation::Scheme(..) => location.each(request, |at, _| effects.to_upstream.remove_at(at)),
             TokenLocation::Query(name) => {
-                let named = |pair: &Span| matches!(pair.of(bytes).strip_prefix(&**name), Some([] | [b'=', ..]));
-                effects.query_removed.extend(pairs(request).filter(named));
+                effects.query_removed.extend(query::spans(request, name).map(|(pair, _)| pair));
             }
             TokenLocation::Cookie(_) => {}
         }
@@ -99,12 +99,9 @@ impl TokenLocation {
                 }
             }
             TokenLocation::Query(name) => {
-                for pair in pairs(request) {
-                    let value = pair.of(bytes).strip_prefix(&**name).and_then(|rest| rest.strip_prefix(b"="));
-                    if let Some(value) = value {
-                        each(usize::MAX, Span::new(usize::from(pair.end) - value.len(), pair.end.into()));
-                    }
-                }
+                // A token has no byte that must be encoded: one that is encoded all the same is not read.
+                let valued = query::spans(request, name).filter(|(pair, _)| pair.of(bytes).contains(&b'='));
+                valued.for_each(|(_, value)| each(usize::MAX, value));
             }
         }
     }
@@ -143,11 +140,6 @@ pub(crate) fn remove_cookies(request: Request<'_>, effects: &mut Effects, is_tok
             out.extend_from_slice(pair);
         }
     });
-}
-
-/// The `name=value` pieces of the query.
-fn pairs(request: Request<'_>) -> impl Iterator<Item = Span> {
-    pieces(request.head.query.unwrap_or(Span::EMPTY), request.bytes, b'&')
 }
 
 fn pieces(whole: Span, bytes: &[u8], separator: u8) -> impl Iterator<Item = Span> {
