@@ -150,9 +150,9 @@ impl Compiler<'_> {
             );
             return None;
         }
-        if secret.value.0.len() < SECRET_BYTES_LOW {
-            let title = format!("`secret` has at least {SECRET_BYTES_LOW} bytes");
-            self.absent(spec.location, Report::error(spec.location, title));
+        let bytes = secret.value.0.len();
+        let location = if bytes == 0 { spec.location } else { secret.location };
+        if !self.secret_length(location, bytes, SECRET_BYTES_LOW) {
             return None;
         }
         let (lookup, secret) = (id.value.as_bytes().into(), secret.value.0.as_bytes().into());

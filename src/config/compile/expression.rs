@@ -63,8 +63,10 @@ impl Compiler<'_> {
     fn ip_set(&mut self, name: &Located<String>, spec: &IpSetSpec) -> NetworkSet {
         let mut networks: Vec<IpNet> = spec.networks.iter().map(|network| network.0).collect();
         if networks.is_empty() && spec.files.is_empty() {
+            let node = self.draft.root.child("ip_set").and_then(|section| section.child(&name.value));
+            let around = node.map_or(name.location, |node| node.location);
             let report = Report::warning(name.location, format!("`[ip_set.{}]` has no address", name.value));
-            self.faults.push(report.help("`networks` or `files`"));
+            self.absent(around, report.help("`networks` or `files`"));
         }
         for file in spec.files.iter() {
             let Some(bytes) = self.named_file(file, IP_SET_BYTES_MAX) else { continue };

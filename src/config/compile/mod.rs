@@ -21,6 +21,7 @@ mod matcher;
 mod policy;
 mod redis;
 mod route;
+mod secret;
 mod source;
 mod text;
 mod tls;

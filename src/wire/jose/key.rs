@@ -75,8 +75,10 @@ pub(crate) enum KeyError {
     NoKey,
     /// It is no PEM text with a public key.
     NoPem,
-    /// An RSA key of less than 2048 or more than 8192 bits, or a secret of less than 256 bits.
+    /// An RSA key of less than 2048 or more than 8192 bits.
     Weak,
+    /// A secret of less than `SECRET_BYTES_MIN` bytes.
+    Short,
 }
 
 impl std::fmt::Display for KeyError {
@@ -86,7 +88,8 @@ impl std::fmt::Display for KeyError {
             KeyError::Many => write!(out, "it has more than {JWKS_KEYS_MAX} keys"),
             KeyError::NoKey => out.write_str("it has no key that can verify signatures"),
             KeyError::NoPem => out.write_str("it has no public key in PEM (`-----BEGIN PUBLIC KEY-----`)"),
-            KeyError::Weak => out.write_str("RSA keys have 2048 to 8192 bits, and secrets 256 bits at least"),
+            KeyError::Weak => out.write_str("a key of RSA has 2048 to 8192 bits"),
+            KeyError::Short => write!(out, "a secret has {SECRET_BYTES_MIN} bytes at least"),
         }
     }
 }
@@ -101,7 +104,7 @@ impl Key {
     /// A shared secret (RFC 7518 section 3.2: as long as the hash at least).
     pub(crate) fn secret(bytes: &[u8]) -> Result<Key, KeyError> {
         let weak = bytes.len() < SECRET_BYTES_MIN;
-        if weak { Err(KeyError::Weak) } else { Ok(Key::of(Material::Secret(bytes.into()))) }
+        if weak { Err(KeyError::Short) } else { Ok(Key::of(Material::Secret(bytes.into()))) }
     }
 
     /// The public key of a PEM text.
@@ -300,7 +303,7 @@ fn trimmed(number: &[u8]) -> Box<[u8]> {
 /// The first byte of an uncompressed point (SEC 1 section 2.3.3).
 const UNCOMPRESSED: u8 = 4;
 /// As many as HS256 has in its hash (RFC 7518 section 3.2).
-const SECRET_BYTES_MIN: usize = 32;
+pub(crate) const SECRET_BYTES_MIN: usize = 32;
 /// Larger exponents only make verifying slow.
 const EXPONENT_BYTES_MAX: usize = 4;
 /// RFC 8410 section 3.

@@ -22,7 +22,7 @@ mod verify;
 
 pub(crate) use algorithm::{Algorithm, AlgorithmSet};
 pub(crate) use json::{Members, members};
-pub(crate) use key::{Key, KeySet, Secrets};
+pub(crate) use key::{Key, KeyError, KeySet, SECRET_BYTES_MIN, Secrets};
 pub(crate) use sign::{SigningKey, published};
 pub(crate) use token::{Token, TokenError};
 pub(crate) use verify::Verifier;

@@ -31,7 +31,8 @@ pub(super) fn compile(compiler: &mut Compiler<'_>, spec: &Located<Spec>, _: &Con
     secrets.sort_by(|one, other| one.name.cmp(&other.name));
     let algorithms: Vec<Algorithm> = spec.algorithms.iter().map(|algorithm| of(algorithm.value)).collect();
     if algorithms.is_empty() {
-        compiler.error(location, "`algorithms` is empty, so that nobody could pass");
+        let report = Report::error(location, "`algorithms` is empty, so that nobody could pass");
+        compiler.absent(location, report);
     }
     let required = compiler.field_names(&spec.required).into_iter();
     let body_bytes_max = spec.body.as_ref().map(|size| {
@@ -72,9 +73,9 @@ fn secret(compiler: &mut Compiler<'_>, spec: &Located<HmacSecretSpec>) -> Option
         compiler.absent(spec.location, report);
         return None;
     }
-    if secret.value.0.len() < SECRET_BYTES_LOW {
-        let title = format!("`secret` has {SECRET_BYTES_LOW} bytes at least");
-        compiler.absent(spec.location, Report::error(spec.location, title));
+    let bytes = secret.value.0.len();
+    let location = if bytes == 0 { spec.location } else { secret.location };
+    if !compiler.secret_length(location, bytes, SECRET_BYTES_LOW) {
         return None;
     }
     consumer.iter().for_each(|name| compiler.stored_or(name, Section::Consumer));

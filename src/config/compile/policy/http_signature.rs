@@ -97,8 +97,7 @@ fn key(compiler: &mut Compiler<'_>, spec: &Located<SignatureKeySpec>) -> Option<
     };
     let verifier = match (algorithm, public_key, secret) {
         (Algorithm::HmacSha256, None, Some(secret)) => {
-            if secret.value.0.len() < SECRET_BYTES_LOW {
-                compiler.error(secret.location, format!("a secret has {SECRET_BYTES_LOW} bytes at least"));
+            if !compiler.secret_length(secret.location, secret.value.0.len(), SECRET_BYTES_LOW) {
                 return None;
             }
             Verifier::secret(secret.value.0.as_bytes())
@@ -134,7 +133,9 @@ fn public(compiler: &mut Compiler<'_>, path: &Located<PathBuf>, algorithm: Algor
         let (_, info) = SubjectPublicKeyInfo::from_der(&der).ok()?;
         Verifier::public(algorithm, &info.subject_public_key.data)
     });
-    if found.is_none() {
+    if found.is_none() && SubjectPublicKeyInfoDer::from_pem_slice(&text).is_err() {
+        compiler.no_public_key(path.location, &text);
+    } else if found.is_none() {
         let title = format!("`{}` holds no public key for {}", full.display(), algorithm.name());
         let report = Report::error(path.location, title);
         compiler.faults.push(report.help("a key of RSA has 2048 to 8192 bits; `openssl pkey -pubout` writes one"));

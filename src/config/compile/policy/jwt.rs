@@ -15,7 +15,7 @@ use crate::config::spec::policy::jwt::{IssuerSpec, Spec};
 use crate::policy::jwt::{Issuer, KeySource, Plan};
 use crate::policy::tell::ConsumerFields;
 use crate::policy::token::{ClaimPath, Credential, Rules, ToUpstream};
-use crate::wire::jose::{Algorithm, AlgorithmSet, Key, KeySet, Secrets};
+use crate::wire::jose::{Algorithm, AlgorithmSet, Key, KeyError, KeySet, SECRET_BYTES_MIN, Secrets};
 use crate::wire::url::Url;
 
 /// Compiles it; `None` where that was reported.
@@ -117,10 +117,18 @@ impl Compiler<'_> {
             let set = read.and_then(|text| KeySet::read(&text, Secrets::Taken).map_err(|fault| fault.to_string()));
             self.known_keys(set.map_err(|fault| format!("`{}`: {fault}", full.display())), path.location)
         } else if let Some(pem) = &spec.public_key {
-            let key = Key::of_pem(pem.value.0.as_bytes()).map(KeySet::one);
-            self.known_keys(key.map_err(|fault| fault.to_string()), pem.location)
+            let key = Key::of_pem(pem.value.0.as_bytes());
+            if key == Err(KeyError::NoPem) {
+                self.no_public_key(pem.location, pem.value.0.as_bytes());
+                return None;
+            }
+            self.known_keys(key.map(KeySet::one).map_err(|fault| fault.to_string()), pem.location)
         } else if let Some(secret) = &spec.secret {
-            let key = Key::secret(secret.value.0.trim_end_matches(['\r', '\n']).as_bytes()).map(KeySet::one);
+            let text = secret.value.0.trim_end_matches(['\r', '\n']).as_bytes();
+            if !self.secret_length(secret.location, text.len(), SECRET_BYTES_MIN) {
+                return None;
+            }
+            let key = Key::secret(text).map(KeySet::one);
             self.known_keys(key.map_err(|fault| fault.to_string()), secret.location)
         } else {
             self.asked_keys(spec, location, (all.cool_down.0, policy))

@@ -85,9 +85,8 @@ impl Compiler<'_> {
     /// Reports what is too short, too long or too little.
     fn login_bounds(&mut self, spec: &Spec) {
         for secret in spec.cookie_secret.iter() {
-            if secret.value.0.trim_end_matches(['\r', '\n']).len() < SECRET_BYTES_MIN {
-                self.error(secret.location, "a secret for sessions has 32 characters at least");
-            }
+            let bytes = secret.value.0.trim_end_matches(['\r', '\n']).len();
+            self.secret_length(secret.location, bytes, SECRET_BYTES_MIN);
         }
         let timeout = spec.timeout.value.0;
         if timeout.is_zero() || timeout > TIMEOUT_MAX {
