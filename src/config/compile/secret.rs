@@ -27,7 +27,7 @@ impl Compiler<'_> {
     pub(super) fn no_public_key(&mut self, location: Location, text: &[u8]) {
         let has = |mark: &[u8]| memmem::find(text, mark).is_some();
         let (title, help) = if has(b"PRIVATE KEY-----") {
-            (PRIVATE, "openssl pkey -in PRIVATE.pem -pubout writes the public key of it")
+            (PRIVATE, "whoever only verifies signatures needs no private key")
         } else if has(b"-----BEGIN CERTIFICATE-----") {
             (
                 "this is a certificate, and a public key is needed",
@@ -45,6 +45,6 @@ impl Compiler<'_> {
     }
 }
 
-const PRIVATE: &str = "this is a private key, and a public key is needed: a gateway that verifies signs nothing";
+const PRIVATE: &str = "this is a private key, and a public key is needed (openssl pkey -pubout writes it)";
 const A_FILE: &str = "${file:PATH} as the value reads it from a file";
 const FROM_A_FILE: &str = "${file:/run/secrets/NAME} as the value reads it from a file, so that it does not stand here";
