@@ -11,17 +11,17 @@ use crate::wire::target::form_bytes;
 use crate::wire::template::{Lookup, Variable};
 
 /// The values of a parameter, in order; one without `=` is empty.
-pub fn values<'r>(request: Request<'r>, name: &[u8]) -> impl Iterator<Item = Cow<'r, [u8]>> {
+pub(crate) fn values<'r>(request: Request<'r>, name: &[u8]) -> impl Iterator<Item = Cow<'r, [u8]>> {
     spans(request, name).map(move |(_, value)| decoded(value.of(request.bytes)))
 }
 
 /// The value of a parameter as it was sent; the first of that name.
-pub fn raw_value<'r>(request: Request<'r>, name: &[u8]) -> Option<&'r [u8]> {
+pub(crate) fn raw_value<'r>(request: Request<'r>, name: &[u8]) -> Option<&'r [u8]> {
     spans(request, name).next().map(|(_, value)| value.of(request.bytes))
 }
 
 /// Where a parameter stands among the bytes of the head, each time: the whole piece, and the value in it, as sent.
-pub fn spans(request: Request<'_>, name: &[u8]) -> impl Iterator<Item = (Span, Span)> {
+pub(crate) fn spans(request: Request<'_>, name: &[u8]) -> impl Iterator<Item = (Span, Span)> {
     let query = request.head.query.unwrap_or(Span::EMPTY);
     let mut start = usize::from(query.start);
     query.of(request.bytes).split(|byte| *byte == b'&').filter_map(move |pair| {
@@ -36,7 +36,7 @@ pub fn spans(request: Request<'_>, name: &[u8]) -> impl Iterator<Item = (Span, S
 }
 
 /// Is a name of a query, as it was sent, this one?
-pub fn is_same(sent: &[u8], name: &[u8]) -> bool {
+pub(crate) fn is_same(sent: &[u8], name: &[u8]) -> bool {
     // Most are not encoded, and differ in their lengths.
     match sent.len().cmp(&name.len()) {
         Ordering::Less => false,
@@ -46,7 +46,7 @@ pub fn is_same(sent: &[u8], name: &[u8]) -> bool {
 }
 
 /// What a form-encoded text stands for.
-pub fn decoded(text: &[u8]) -> Cow<'_, [u8]> {
+pub(crate) fn decoded(text: &[u8]) -> Cow<'_, [u8]> {
     match memchr::memchr2(b'%', b'+', text) {
         None => Cow::Borrowed(text),
         // tidy(hot): few names and values are encoded.
@@ -57,7 +57,7 @@ pub fn decoded(text: &[u8]) -> Cow<'_, [u8]> {
 /// What variables are worth where something is decided by them: parameters of the query are decoded, so that another
 /// spelling is no other value.
 #[derive(Debug)]
-pub struct Decoded<'a, L>(pub &'a L);
+pub(crate) struct Decoded<'a, L>(pub(crate) &'a L);
 
 impl<L: Lookup> Lookup for Decoded<'_, L> {
     fn append(&self, variable: &Variable, out: &mut Vec<u8>) {
