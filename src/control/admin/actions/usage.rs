@@ -220,7 +220,9 @@ fn read(call: &Call, now: u64) -> Result<(Query, Part), Problem> {
         only.push((column, value));
     }
     let after = part.after.as_deref().map(|key| after(key, by.len())).transpose()?;
-    let (since, until) = (since / period * period, until.div_ceil(period) * period);
+    // Without a word of its end, what has begun belongs to it, also where that began in this second.
+    let end = if call.query.value("until").is_some() { until } else { until + 1 };
+    let (since, until) = whole(since, end, period);
     Ok((Query { period, shown, since, until, by, only, after, limit: part.limit }, part))
 }
 
@@ -276,9 +278,22 @@ fn text_of(seconds: u64) -> String {
     moment(Some(seconds)).as_str().unwrap_or_default().to_owned()
 }
 
+/// All of the periods that a span touches. Its end is no part of it.
+fn whole(since: u64, until: u64, period: u64) -> (u64, u64) {
+    (since / period * period, until.div_ceil(period) * period)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_period_that_begins_in_this_second_is_shown() {
+        for (now, expected) in [(119, (0, 120)), (120, (0, 180)), (121, (0, 180))] {
+            assert_eq!(whole(7, now + 1, 60), expected, "{now}");
+        }
+        assert_eq!(whole(60, 120, 60), (60, 120), "an end that was said is no part");
+    }
 
     #[test]
     fn a_cursor_says_where_a_part_begins_and_nothing_else() {
