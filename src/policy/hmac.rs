@@ -167,6 +167,10 @@ impl Kind for Plan {
                     *memo = Memo(Some(Box::new(identity)));
                     Decision::Ask(Ask::Body { bytes_max })
                 }
+                // A body that was taken away leaves the digest behind.
+                Some(_) if facts.request.named(DIGEST).is_some() && !has_digest(facts.request, b"") => {
+                    self.refuse(CONTENT, effects)
+                }
                 Some(_) | None => self.admit(identity, facts, effects),
             },
             Err(MISSING) => {
@@ -182,10 +186,7 @@ impl Kind for Plan {
         let (Some(identity), AskOutcome::Woken) = (memo.0.take(), outcome) else {
             return Decision::Respond(LocalResponse::INTERNAL);
         };
-        let stated = facts.request.only(b"digest").and_then(|value| value.strip_prefix(DIGEST_START));
-        let stated = stated.and_then(|encoded| STANDARD.decode(encoded).ok());
-        let made = Sha256::digest(facts.body.unwrap_or_default());
-        if stated.is_some_and(|stated| made.as_slice().ct_eq(&stated).into()) {
+        if has_digest(facts.request, facts.body.unwrap_or_default()) {
             self.admit(*identity, facts, effects)
         } else {
             self.refuse(CONTENT, effects)
@@ -267,6 +268,14 @@ impl Plan {
     fn refuse(&self, (reason, detail): Refusal, effects: &mut Effects) -> Decision<'_> {
         refusal::refuse_unidentified(&self.challenge, reason, detail, effects)
     }
+}
+
+/// Does the request state the digest of this content?
+fn has_digest(request: Request<'_>, content: &[u8]) -> bool {
+    let stated = request.only(DIGEST).and_then(|value| value.strip_prefix(DIGEST_START));
+    let stated = stated.and_then(|encoded| STANDARD.decode(encoded).ok());
+    let made = Sha256::digest(content);
+    stated.is_some_and(|stated| made.as_slice().ct_eq(&stated).into())
 }
 
 /// Reads `hmac NAME="VALUE", …`, with each of the four parameters once and no other.
@@ -353,6 +362,8 @@ fn append_target(request: Request<'_>, out: &mut Vec<u8>) {
 const PARAMETERS: [&str; 4] = ["username", "algorithm", "headers", "signature"];
 const TARGET: &str = "@request-target";
 const LINE: &str = "request-line";
+/// The field with the digest of the content.
+const DIGEST: &[u8] = b"digest";
 const DIGEST_START: &[u8] = b"SHA-256=";
 /// What `Identity::method` says.
 const METHOD: &str = "hmac";

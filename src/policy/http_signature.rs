@@ -169,10 +169,15 @@ impl Kind for Plan {
         match self.verify(facts) {
             Ok(Some(verified)) => {
                 *memo = Memo(Some(Box::new(verified)));
-                if let Some(bytes_max) = self.body_bytes_max
-                    && facts.request.head.body != BodyLength::None
-                {
-                    return Decision::Ask(Ask::Body { bytes_max });
+                match self.body_bytes_max {
+                    Some(bytes_max) if facts.request.head.body != BodyLength::None => {
+                        return Decision::Ask(Ask::Body { bytes_max });
+                    }
+                    // A body that was taken away leaves the digest behind.
+                    Some(_) if facts.request.named(DIGEST).is_some() && !has_digest(facts, b"") => {
+                        return self.refuse(CONTENT, effects);
+                    }
+                    Some(_) | None => {}
                 }
                 self.settle_nonce(state, facts, (effects, memo), now)
             }
@@ -188,13 +193,10 @@ impl Kind for Plan {
         let Call { facts, effects, memo, now } = call;
         let Some(verified) = &memo.0 else { return Decision::Respond(LocalResponse::INTERNAL) };
         match (verified.asked, outcome) {
-            (None, AskOutcome::Woken) => {
-                let field = combined(facts, b"content-digest");
-                match digest::compare(&field, facts.body.unwrap_or_default()) {
-                    Agreement::Agrees => self.settle_nonce(state, facts, (effects, memo), now),
-                    Agreement::Differs | Agreement::Unreadable => self.refuse(CONTENT, effects),
-                }
+            (None, AskOutcome::Woken) if has_digest(facts, facts.body.unwrap_or_default()) => {
+                self.settle_nonce(state, facts, (effects, memo), now)
             }
+            (None, AskOutcome::Woken) => self.refuse(CONTENT, effects),
             (Some(key), AskOutcome::Woken) => match state.nonces.take(key) {
                 Some(Freshness::Fresh) => self.admit(facts, (effects, memo)),
                 Some(Freshness::Seen) => self.refuse(REPLAYED, effects),
@@ -202,6 +204,17 @@ impl Kind for Plan {
             },
             (_, AskOutcome::Expired | AskOutcome::Failed | AskOutcome::Subrequest(_)) => busy(effects),
         }
+    }
+}
+
+/// The field with the digests of the content (RFC 9530).
+const DIGEST: &[u8] = b"content-digest";
+
+/// Do the digests that the request states fit this content?
+fn has_digest<L>(facts: &Facts<'_, L>, content: &[u8]) -> bool {
+    match digest::compare(&combined(facts, DIGEST), content) {
+        Agreement::Agrees => true,
+        Agreement::Differs | Agreement::Unreadable => false,
     }
 }
 

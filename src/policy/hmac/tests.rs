@@ -193,6 +193,14 @@ fn bodies_have_the_digest_that_was_signed() {
     assert_eq!(with(&signed, &signed_digest, b"hello"), Ok(()));
     assert_eq!(with(&signed, &signed_digest, b"hellO"), Err("hmac_content"));
     assert_eq!(with(SIGNED, &text(), b"hello"), Err("hmac_uncovered"));
+    // Without its body it is another request.
+    let empty = format!("SHA-256={}", STANDARD.encode(Sha256::digest(b"")));
+    for (digest, expected) in [(&digest, Err("hmac_content")), (&empty, Ok(()))] {
+        let signed_digest = format!("{}\ndigest: {digest}", text());
+        let field = header("hmac-sha256", &signed, &tag(Algorithm::Sha256, &signed_digest));
+        let fixture = request("POST", "/a?b=c").field("Digest", digest).field("Authorization", &field);
+        assert_eq!(verdict(&plan, &fixture), expected, "{digest}");
+    }
 }
 
 proptest! {

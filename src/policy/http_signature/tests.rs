@@ -280,6 +280,20 @@ fn what_must_be_covered_is() {
 }
 
 #[test]
+fn a_body_that_was_taken_away_is_missed() {
+    let plan = Plan { body_bytes_max: Some(1_000), required: Box::default(), ..plan() };
+    let input = format!("(\"@method\" \"content-digest\");{KEY}");
+    let empty = "sha-256=:47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=:";
+    let bare = |digest: &str| {
+        let mut fixture = Fixture::new("POST", "/foo").field("Content-Digest", digest);
+        fixture.wall = request().wall;
+        own(fixture, &input)
+    };
+    assert_eq!(verdict(&plan, &bare(DIGEST)), Err("signature_content"));
+    assert_eq!(verdict(&plan, &bare(empty)), Ok(()));
+}
+
+#[test]
 fn digests_are_compared_by_good_algorithms_alone() {
     use crate::wire::signature::digest::compare;
     let body = b"{\"hello\": \"world\"}";
