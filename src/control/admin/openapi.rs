@@ -172,7 +172,9 @@ fn statuses(route: &Route) -> Vec<u16> {
         Reason::MethodNotAllowed => false,
         Reason::UnsupportedMediaType | Reason::Invalid => with_body,
         Reason::CrossOrigin | Reason::StillRunning | Reason::KeyReused | Reason::Full => route.writes(),
-        Reason::AlreadyExists | Reason::InUse | Reason::FromFile | Reason::NoSuchReference => route.writes(),
+        Reason::AlreadyExists | Reason::InUse | Reason::Ended | Reason::FromFile | Reason::NoSuchReference => {
+            route.writes()
+        }
         Reason::Stale => route.writes(),
         Reason::NoStore | Reason::StoreFailed => true,
         Reason::Refused => route.verb == Verb::Post,

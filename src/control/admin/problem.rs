@@ -70,7 +70,8 @@ reasons! {
         "The path does not take this method; `Allow` lists those that it takes.",
     TooSlow "too-slow" 408 "The body came too slowly": "The body was not there within ten seconds.",
     AlreadyExists "already-exists" 409 "It exists already": "An object of this name exists.",
-    InUse "in-use" 409 "It is in use": "Other objects refer to it; `errors` names them.",
+    InUse "in-use" 409 "It is in use": "Another object refers to it; `detail` names one.",
+    Ended "ended" 409 "It has ended": "The credential is revoked, rotated or expired; `detail` says which.",
     FromFile "from-file" 409 "It is declared in the configuration file":
         "What the file declares is changed in the file.",
     NoSuchReference "no-such-reference" 409 "It refers to something that does not exist":

@@ -4,6 +4,7 @@
 
 use std::time::Duration;
 
+use serde_json::{Value, json};
 use tokio::sync::oneshot;
 
 use crate::config::directory::Declared;
@@ -45,8 +46,16 @@ impl AdminState {
 
     /// Writes, for whoever asks.
     pub(crate) async fn write(&self, call: &Call, write: Write) -> Result<WriteOutcome, Problem> {
+        let said = said(&write);
         let order = WriteOrder { write, by: actor(call), idempotency: call.idempotency.clone() };
-        self.ask(|reply| AdminRequest::Write(Box::new(order), reply)).await?.map_err(|fault| problem(&fault))
+        let outcome = self.ask(|reply| AdminRequest::Write(Box::new(order), reply)).await?;
+        outcome.map_err(|fault| match &fault {
+            StoreFault::NoReference { name, .. } => {
+                let place = pointer_to(name, &said, String::new()).unwrap_or_default();
+                Problem::invalid(Reason::NoSuchReference, vec![BodyFault::at(place, fault.to_string())])
+            }
+            _ => problem(&fault),
+        })
     }
 
     /// Reads, on the store's thread. Without a store there is no connection, and what the configuration declares is all
@@ -69,6 +78,34 @@ impl AdminState {
     }
 }
 
+/// What a write says, as it was sent, for whoever looks for a name in it.
+fn said(write: &Write) -> Value {
+    match write {
+        Write::Put { body, .. } => body.json(),
+        Write::Create(new) => json!({ "consumer": new.consumer, "app": new.app }),
+        Write::Delete { .. }
+        | Write::Rotate { .. }
+        | Write::End { .. }
+        | Write::CreateToken(_)
+        | Write::DeleteToken(_) => Value::Null,
+    }
+}
+
+/// Where a name stands, as a value or as a member's name that is one.
+fn pointer_to(name: &str, within: &Value, at: String) -> Option<String> {
+    let below = |key: &str| format!("{at}/{}", key.replace('~', "~0").replace('/', "~1"));
+    match within {
+        Value::String(text) => (text == name).then_some(at),
+        Value::Array(list) => {
+            list.iter().enumerate().find_map(|(place, value)| pointer_to(name, value, below(&place.to_string())))
+        }
+        Value::Object(members) => members
+            .iter()
+            .find_map(|(key, value)| pointer_to(name, value, below(key)).or_else(|| (key == name).then(|| below(key)))),
+        Value::Null | Value::Bool(_) | Value::Number(_) => None,
+    }
+}
+
 /// Who asks, as the audit names it.
 pub(crate) fn actor(call: &Call) -> Actor {
     let address = call.from.map_or_else(String::new, |from| from.to_string());
@@ -88,6 +125,8 @@ pub(crate) fn problem(fault: &StoreFault) -> Problem {
         StoreFault::Exists => Reason::AlreadyExists,
         StoreFault::Changed { .. } => Reason::Stale,
         StoreFault::InUse(_) => Reason::InUse,
+        StoreFault::NoReference { .. } => Reason::NoSuchReference,
+        StoreFault::Ended(_) => Reason::Ended,
         StoreFault::Declared => Reason::FromFile,
         StoreFault::Invalid(words) => {
             return Problem::invalid(Reason::Invalid, vec![BodyFault::at("", words.clone())]);
@@ -95,4 +134,23 @@ pub(crate) fn problem(fault: &StoreFault) -> Problem {
         StoreFault::KeyReused => Reason::KeyReused,
     };
     Problem::new(reason, fault.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_is_found_where_it_stands() {
+        let body = json!({ "id": "x", "plan": "gold", "groups": ["a", "b/c"], "plans": { "ma/ps": "silver" } });
+        for (name, place) in [
+            ("gold", Some("/plan")),
+            ("b/c", Some("/groups/1")),
+            ("silver", Some("/plans/ma~1ps")),
+            ("ma/ps", Some("/plans/ma~1ps")),
+            ("none", None),
+        ] {
+            assert_eq!(pointer_to(name, &body, String::new()).as_deref(), place, "{name}");
+        }
+    }
 }

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::config::directory::Declared;
 use crate::control::store::changes;
-use crate::control::store::credential::{self, Credential, End, NewCredential};
+use crate::control::store::credential::{self, Credential, End, NewCredential, Owner};
 use crate::control::store::database::{Database, values};
 use crate::control::store::effect::Effect;
 use crate::control::store::fault::StoreFault;
@@ -180,9 +180,15 @@ fn write(database: &mut Database, command: &Command) -> Result<(Done, Noted), St
         Write::Put { kind, name, body, expected } => {
             let (before, after) = object::put(database, (*kind, name), body.clone(), *expected, (declared, *now))?;
             let mut effects = vec![Effect::Put(name.clone(), body.clone())];
-            if before.is_none() && *kind == ObjectKind::Consumer {
-                // Those that are left of a consumer of this name which the configuration declared.
-                effects.extend(credential::effects(database, Some(("consumer", name)))?);
+            // Those that are left of one of this name which the configuration declared.
+            match kind {
+                ObjectKind::Consumer if before.is_none() => {
+                    effects.extend(credential::effects(database, Some(("consumer", name)))?);
+                }
+                ObjectKind::App if before.is_none() => {
+                    effects.extend(credential::effects(database, Some(("app", name)))?);
+                }
+                _ => {}
             }
             let noted = Noted {
                 action: if before.is_some() { "update" } else { "create" },
@@ -194,17 +200,7 @@ fn write(database: &mut Database, command: &Command) -> Result<(Done, Noted), St
             let written = Written::Object(before.map(Box::new), Some(Box::new(after)));
             Ok((Done { written, effects }, noted))
         }
-        Write::Delete { kind, name, expected } => {
-            let before = object::delete(database, (*kind, name), *expected, declared)?;
-            let mut effects = Vec::new();
-            if *kind == ObjectKind::Consumer && !kind.is_declared(declared, name) {
-                effects = credential::delete_of(database, name)?;
-            }
-            effects.push(Effect::Gone(*kind, name.clone()));
-            let (kind, name, before_json) = (kind.name(), name.clone(), Some(before.body.json()));
-            let noted = Noted { action: "delete", kind, name, before: before_json, after: None };
-            Ok((Done { written: Written::Object(Some(Box::new(before)), None), effects }, noted))
-        }
+        Write::Delete { kind, name, expected } => delete(database, command, (*kind, name), *expected),
         Write::Create(new) => {
             let is_declared = |kind: ObjectKind, name: &str| kind.is_declared(declared, name);
             let made = credential::create(database, new, is_declared, *now)?;
@@ -237,6 +233,35 @@ fn write(database: &mut Database, command: &Command) -> Result<(Done, Noted), St
     }
 }
 
+fn delete(
+    database: &mut Database,
+    command: &Command,
+    (kind, name): (ObjectKind, &String),
+    expected: Expected,
+) -> Result<(Done, Noted), StoreFault> {
+    let Command { declared, now, .. } = command;
+    let before = object::delete(database, (kind, name), expected, declared)?;
+    let owner = match kind {
+        ObjectKind::Consumer => Some(Owner::Consumer),
+        ObjectKind::App => Some(Owner::App),
+        ObjectKind::Tenant | ObjectKind::Group | ObjectKind::Plan | ObjectKind::Product => None,
+    };
+    let mut effects = Vec::new();
+    // One of the same name that the file declares has them from now on.
+    if let Some(owner) = owner.filter(|_| !kind.is_declared(declared, name)) {
+        let (gone, forgotten) = credential::delete_of(database, owner, name)?;
+        for credential in &gone {
+            let noted = of_credential("delete", &credential.id, Some(credential), None);
+            note(database, &command.by, &noted, *now)?;
+        }
+        effects = forgotten;
+    }
+    effects.push(Effect::Gone(kind, name.clone()));
+    let (kind, name, before_json) = (kind.name(), name.clone(), Some(before.body.json()));
+    let noted = Noted { action: "delete", kind, name, before: before_json, after: None };
+    Ok((Done { written: Written::Object(Some(Box::new(before)), None), effects }, noted))
+}
+
 fn rotate(
     database: &mut Database,
     command: &Command,
@@ -246,6 +271,12 @@ fn rotate(
 ) -> Result<(Done, Noted), StoreFault> {
     let Command { declared, now, .. } = command;
     let before = credential::get(database, id)?.ok_or(StoreFault::Missing)?;
+    if before.successor.is_some() {
+        return Err(StoreFault::Ended("the credential is rotated already"));
+    }
+    if before.expires.is_some_and(|expires| expires <= *now) {
+        return Err(StoreFault::Ended("the credential has expired"));
+    }
     let until = now.saturating_add(overlap).min(before.expires.unwrap_or(u64::MAX));
     let end = End::Succeeded { by: new.id.clone(), expires: until };
     credential::end(database, id, expected, &end, *now)?;

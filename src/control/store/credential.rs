@@ -239,7 +239,7 @@ pub(super) fn create(
             && !is_declared(kind, name)
             && !exists(database, kind, name)?
         {
-            return Err(StoreFault::Invalid(format!("no {} is named `{name}`", kind.name())));
+            return Err(StoreFault::NoReference { kind: kind.name(), name: name.to_owned() });
         }
     }
     let sql = "INSERT INTO credentials (id, kind, consumer, app, lookup, secret, last4, description, revision, \
@@ -263,7 +263,7 @@ pub(super) fn end(
     let before = get(database, id)?.ok_or(StoreFault::Missing)?;
     expected.check(Some(before.revision))?;
     if before.revoked.is_some() {
-        return Err(StoreFault::Invalid("the credential is revoked".to_owned()));
+        return Err(StoreFault::Ended("the credential is revoked"));
     }
     match end {
         End::Revoked => {
@@ -300,12 +300,31 @@ pub(crate) enum End {
     },
 }
 
-/// Removes the credentials of a consumer that is removed. Returns what shards have to forget.
-pub(super) fn delete_of(database: &mut Database, consumer: &str) -> Result<Vec<Effect>, StoreFault> {
-    let mut gone = effects(database, Some(("consumer", consumer)))?;
+/// Removes the credentials of a consumer or of an app that is removed. Returns them, and what shards have to forget.
+pub(super) fn delete_of(
+    database: &mut Database,
+    owner: Owner,
+    name: &str,
+) -> Result<(Vec<Credential>, Vec<Effect>), StoreFault> {
+    let column = match owner {
+        Owner::Consumer => "consumer",
+        Owner::App => "app",
+    };
+    let sql = format!("SELECT {COLUMNS} FROM credentials WHERE {column} = $1 ORDER BY number");
+    let credentials = database.query(&sql, values![name], credential_of)?;
+    let mut gone = effects(database, Some((column, name)))?;
     gone.iter_mut().for_each(Effect::undo);
-    database.execute("DELETE FROM credentials WHERE consumer = $1", values![consumer])?;
-    Ok(gone)
+    database.execute(&format!("DELETE FROM credentials WHERE {column} = $1"), values![name])?;
+    Ok((credentials, gone))
+}
+
+/// Whose credentials.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Owner {
+    /// A consumer's, those of its apps included.
+    Consumer,
+    /// An app's.
+    App,
 }
 
 /// What shards hold of the credentials in use: of all, or of one consumer, or the one with an id.

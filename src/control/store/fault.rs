@@ -34,6 +34,15 @@ pub(crate) enum StoreFault {
     },
     /// Something names the object: `consumer acme`.
     InUse(String),
+    /// What is written names an object that does not exist.
+    NoReference {
+        /// What it would be: `plan`.
+        kind: &'static str,
+        /// Its name.
+        name: String,
+    },
+    /// The credential is over, and this says why.
+    Ended(&'static str),
     /// The configuration declares the object, so it is changed there.
     Declared,
     /// What was given is wrong.
@@ -55,6 +64,8 @@ impl StoreFault {
             | StoreFault::Exists
             | StoreFault::Changed { .. }
             | StoreFault::InUse(_)
+            | StoreFault::NoReference { .. }
+            | StoreFault::Ended(_)
             | StoreFault::Declared
             | StoreFault::Invalid(_)
             | StoreFault::KeyReused => false,
@@ -77,6 +88,8 @@ impl fmt::Display for StoreFault {
             StoreFault::Exists => out.write_str("there is such an object already"),
             StoreFault::Changed { found } => write!(out, "the object has revision {found} now"),
             StoreFault::InUse(by) => write!(out, "{by} names it"),
+            StoreFault::NoReference { kind, name } => write!(out, "no {kind} is named `{name}`"),
+            StoreFault::Ended(why) => out.write_str(why),
             StoreFault::Declared => out.write_str("the configuration declares it"),
             StoreFault::Invalid(words) => out.write_str(words),
             StoreFault::KeyReused => out.write_str("the same idempotency key came with another request"),

@@ -314,12 +314,23 @@ pub(super) fn put(
     }
     let before = get(database, kind, name)?;
     expected.check(before.as_ref().map(|before| before.revision))?;
+    if let (Some(before), Body::App(app)) = (&before, &body)
+        && let Body::App(known) = &before.body
+        && known.consumer != app.consumer
+    {
+        let words = "an app stays with its consumer, because its credentials do: make another app";
+        return Err(StoreFault::Invalid(words.to_owned()));
+    }
     for (target_kind, target) in body.targets() {
         if !target_kind.is_declared(declared, target) && !exists(database, target_kind, target)? {
-            return Err(StoreFault::Invalid(format!("no {} is named `{target}`", target_kind.name())));
+            return Err(StoreFault::NoReference { kind: target_kind.name(), name: target.to_owned() });
         }
     }
-    let revision = before.as_ref().map_or(1, |before| before.revision + 1);
+    // Each write counts in `changes`, so that one of a name that was removed never has a revision again that was seen.
+    let revision = match &before {
+        Some(before) => before.revision + 1,
+        None => writes(database)? + 1,
+    };
     let created = before.as_ref().map_or(now, |before| before.created);
     let sql = "INSERT INTO objects (kind, name, revision, created, updated, body) VALUES ($1, $2, $3, $4, $5, $6) \
                ON CONFLICT (kind, name) DO UPDATE SET revision = excluded.revision, created = excluded.created, \
@@ -331,6 +342,12 @@ pub(super) fn put(
         database.execute(sql, values![kind as i64, name, target_kind as i64, target])?;
     }
     Ok((before, Object { kind, name: name.to_owned(), revision, created, updated: now, body }))
+}
+
+/// How many changes were written so far.
+fn writes(database: &mut Database) -> Result<u64, StoreFault> {
+    let found = database.first("SELECT value FROM counters WHERE name = 'changes'", values![], |row| row.get(0))?;
+    found.ok_or_else(|| StoreFault::Damaged("the counter `changes` is missing".to_owned()))
 }
 
 /// Removes an object that nothing names. To be called within a transaction. Returns what was there.

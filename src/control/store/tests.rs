@@ -132,7 +132,10 @@ fn what_is_wrong_is_refused() {
         assert!(matches!(outcome, Err(StoreFault::Invalid(_))), "{name}");
     }
     let missing = command(put(ObjectKind::Consumer, "acme", json!({ "plan": "gold" })));
-    assert_eq!(execute(&mut database, &missing), Err(StoreFault::Invalid("no plan is named `gold`".to_owned())));
+    assert_eq!(
+        execute(&mut database, &missing),
+        Err(StoreFault::NoReference { kind: "plan", name: "gold".to_owned() })
+    );
 }
 
 #[test]
@@ -175,11 +178,19 @@ fn a_key_is_rotated_ends_and_is_revoked() {
     let again = execute(&mut database, &command(Write::Create(key("cred_2", "acme", 1))));
     assert_eq!(again, Err(StoreFault::Exists), "one key has one credential");
     let nobody = execute(&mut database, &command(Write::Create(key("cred_3", "nobody", 3))));
-    assert!(matches!(nobody, Err(StoreFault::Invalid(_))));
+    assert_eq!(nobody, Err(StoreFault::NoReference { kind: "consumer", name: "nobody".to_owned() }));
 
     let new = key("cred_4", "acme", 4);
     let rotate = Write::Rotate { id: "cred_1".to_owned(), expected: Expected::Revision(1), new, overlap: 60 };
     let rotated = done(&mut database, rotate);
+    let rotate = |id: &str| Write::Rotate {
+        id: id.to_owned(),
+        expected: Expected::Any,
+        new: key("cred_9", "acme", 9),
+        overlap: 60,
+    };
+    let again = execute(&mut database, &command(rotate("cred_1")));
+    assert_eq!(again, Err(StoreFault::Ended("the credential is rotated already")));
     let [Effect::Key(old, _), Effect::Key(fresh, _)] = &rotated.effects[..] else { panic!("{rotated:?}") };
     assert_eq!((old.expires.seconds(), fresh.expires.seconds()), (Some(NOW as u32 + 60), None));
     let old = credential::get(&mut database, "cred_1").expect("read").expect("there");
@@ -189,12 +200,54 @@ fn a_key_is_rotated_ends_and_is_revoked() {
     let end = |end| Write::End { id: "cred_4".to_owned(), expected: Expected::Any, end };
     let revoked = done(&mut database, end(End::Revoked));
     assert_eq!(revoked.effects, [Effect::KeyGone([4; 32])]);
-    assert!(matches!(execute(&mut database, &command(end(End::At(None)))), Err(StoreFault::Invalid(_))));
+    let ended = Err(StoreFault::Ended("the credential is revoked"));
+    assert_eq!(execute(&mut database, &command(end(End::At(None)))), ended);
+    assert_eq!(execute(&mut database, &command(rotate("cred_4"))), ended);
     let all = credential::list(&mut database, &Filter { consumer: Some("acme".to_owned()), app: None }, None, 10);
     assert_eq!(all.expect("read").items.len(), 2);
     let gone = Write::Delete { kind: ObjectKind::Consumer, name: "acme".to_owned(), expected: Expected::Any };
     let gone = done(&mut database, gone).effects;
     assert_eq!(gone, [Effect::KeyGone([1; 32]), Effect::Gone(ObjectKind::Consumer, "acme".to_owned())]);
+}
+
+#[test]
+fn credentials_of_an_app_end_with_it_and_it_stays_with_its_consumer() {
+    let (_folder, mut database) = store();
+    for name in ["acme", "other"] {
+        done(&mut database, put(ObjectKind::Consumer, name, json!({})));
+    }
+    done(&mut database, put(ObjectKind::App, "shop", json!({ "consumer": "acme" })));
+    let of_app = NewCredential { app: Some("shop".to_owned()), ..key("cred_1", "acme", 1) };
+    done(&mut database, Write::Create(of_app));
+    done(&mut database, Write::Create(key("cred_2", "acme", 2)));
+    let moved = execute(&mut database, &command(put(ObjectKind::App, "shop", json!({ "consumer": "other" }))));
+    assert!(matches!(&moved, Err(StoreFault::Invalid(words)) if words.contains("another app")), "{moved:?}");
+    let gone = Write::Delete { kind: ObjectKind::App, name: "shop".to_owned(), expected: Expected::Any };
+    let effects = done(&mut database, gone).effects;
+    assert_eq!(effects, [Effect::KeyGone([1; 32]), Effect::Gone(ObjectKind::App, "shop".to_owned())]);
+    assert_eq!(credential::get(&mut database, "cred_1"), Ok(None));
+    assert!(credential::get(&mut database, "cred_2").expect("read").is_some());
+    let rows = audit(&mut database, None, 2).expect("rows").items;
+    let said: Vec<(&str, &str)> = rows.iter().map(|row| (row.action.as_str(), row.name.as_str())).collect();
+    assert_eq!(said, [("delete", "shop"), ("delete", "cred_1")]);
+}
+
+#[test]
+fn a_name_that_comes_again_has_no_revision_that_was_seen() {
+    let (_folder, mut database) = store();
+    let mut seen = Vec::new();
+    for _ in 0..3 {
+        for _ in 0..2 {
+            let Written::Object(_, Some(made)) = done(&mut database, put(ObjectKind::Group, "gold", json!({}))).written
+            else {
+                panic!("it is written")
+            };
+            seen.push(made.revision);
+        }
+        let gone = Write::Delete { kind: ObjectKind::Group, name: "gold".to_owned(), expected: Expected::Any };
+        done(&mut database, gone);
+    }
+    assert!(seen.is_sorted_by(|one, other| one < other), "{seen:?}");
 }
 
 #[test]

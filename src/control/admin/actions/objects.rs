@@ -31,8 +31,9 @@ use crate::control::store::object::{self, Body, Expected, Object, ObjectKind};
 const SHOWN: [&str; 4] = ["revision", "source", "created", "updated"];
 /// Objects that are read from the store at a time while a list is filtered.
 const READ_COUNT: usize = 500;
-/// How often a patch is tried again because somebody else was faster.
-const PATCHES_MAX: usize = 8;
+/// How often a patch is tried again because somebody else was faster. Of those that patch one object at the same time,
+/// one succeeds in each round.
+const PATCHES_MAX: usize = 256;
 
 /// Does it.
 pub(crate) async fn run(kind: ObjectKind, what: Do, call: Call, state: &AdminState) -> Result<Reply, Problem> {
