@@ -3,8 +3,8 @@
 //! keys are exchanged under traffic, and tokens name keys that nobody has.
 //!
 //! A valid token is never refused with 401 for keys that are late: it passes, or gets 503. Only within the cool-down
-//! after its key was published may it be unknown. No shard asks twice while it waits, or within the cool-down after an
-//! answer, and no request waits longer than it may.
+//! after its key was published may it be unknown. No shard asks twice while it waits, or within the cool-down after the
+//! answer to a question for a key that it missed, and no request waits longer than it may.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -87,7 +87,10 @@ impl Counts {
 #[derive(Clone, Copy, Debug, Default)]
 struct Asking {
     since: Option<Tick>,
+    /// The last answer that begins a pause: not that with the first keys.
     answered: Option<Tick>,
+    /// It has keys.
+    knows: bool,
 }
 
 impl Issuer {
@@ -144,8 +147,11 @@ fn control(gateway: &Rc<Gateway>, issuer: &Rc<Issuer>, shards: usize, sim: &Sim,
             let keys = Keys { source, set: Some(issuer.set()) };
             if !is_away {
                 (0..shards).for_each(|shard| gateway.send(shard, ToShard::Keys(keys.clone())));
+                asking.borrow_mut().iter_mut().for_each(|asking| asking.knows = true);
             }
-            asking.borrow_mut()[shard] = Asking { since: None, answered: Some(machine.now()) };
+            let answered = if before.knows || is_away { Some(machine.now()) } else { before.answered };
+            let asked = &mut asking.borrow_mut()[shard];
+            (asked.since, asked.answered) = (None, answered);
             let answer = if is_away { Answer::Unavailable } else { Answer::Keys };
             gateway.send(shard, ToShard::Answer(ticket, answer));
         });

@@ -119,6 +119,6 @@ fn another_spelling_of_a_parameter_is_no_other_key_and_no_other_cost() {
     let gateway = gateway("rate = \"3/h\"\nkey = \"{query.client}\"\ncost = { value = \"{query.count}\" }", "/");
     let spellings = ["/?client=a", "/?%63lient=a", "/?client=%61", "/?x=1&cl%69ent=%61"];
     assert_eq!(spellings.map(|target| ask(&gateway, target, "").status), [200, 200, 200, 429]);
-    let costs = ["/?client=b&count=%33", "/?client=b", "/?client=c&co%75nt=4", "/?client=c&count=2"];
-    assert_eq!(costs.map(|target| ask(&gateway, target, "").status), [200, 429, 429, 200]);
+    let costs = ["/?client=b&count=%33", "/?client=b", "/?client=c&co%75nt=2", "/?client=c&count=2"];
+    assert_eq!(costs.map(|target| ask(&gateway, target, "").status), [200, 429, 200, 429]);
 }
