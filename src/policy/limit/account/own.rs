@@ -30,12 +30,15 @@ impl Account {
         let total = self.free.slots() + self.lent();
         let Some(rare) = self.rare.as_mut().filter(|_| history.basis == Basis::Key) else { return };
         let slots = terms.rate.burst();
-        if terms.version <= self.version || slots == rare.own.slots {
+        if terms.version <= self.version {
+            return;
+        }
+        self.version = terms.version;
+        if slots == rare.own.slots {
             return;
         }
         rare.shrinks = slots < rare.own.slots;
         rare.own = terms.rate.own();
-        self.version = terms.version;
         let rate = self.terms(history).rate;
         let more = slots.saturating_sub(total);
         self.free.merge(&rate, Meter::partly(&rate, more, more, now), now);

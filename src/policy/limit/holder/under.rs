@@ -62,10 +62,15 @@ impl Holder {
     pub(super) fn learn(&mut self, at: usize, terms: &Terms, now: Tick) {
         let entry = self.table.at(at);
         let before = entry.own.slots;
-        if self.terms.basis == Basis::Limit || terms.version <= entry.version || terms.rate.burst() == before {
+        if self.terms.basis == Basis::Limit || terms.version <= entry.version {
             return;
         }
-        (entry.version, entry.own) = (terms.version, terms.rate.own());
+        // Also where they allow the same: whoever keeps account may have heard of other ones in between.
+        entry.version = terms.version;
+        if terms.rate.burst() == before {
+            return;
+        }
+        entry.own = terms.rate.own();
         entry.ask_after = now;
         let terms = self.terms_at(at);
         let entry = self.table.at(at);

@@ -446,3 +446,39 @@ proptest! {
         prop_assert_eq!(used, before, "all that was not used is back");
     }
 }
+
+#[test]
+fn a_shard_that_missed_a_smaller_quota_is_believed_when_it_is_larger_again() {
+    let slot = Rate::leased(1).unwrap();
+    let part = |own| {
+        let shards = Shards { own: ShardId(own), count: 2 };
+        Part::new(LIMIT, Terms { version: 0, rate: slot }, shards, KEYS).in_windows(hours()).by_key()
+    };
+    let (mut parts, mut used) = ([part(0), part(1)], BTreeMap::new());
+    let mut parent = Parent::new((LIMIT, slot), hours(), OnOutage::Closed, (2, KEYS)).based_on(Basis::Key);
+    let (now, wall) = (Tick::ZERO.after_ms(1), Wall(1_800_000_000_000_000));
+    let mut passes = |shard: usize, version: u64, quota: u32| {
+        let terms = Terms { version, rate: slot.with_slots(quota).unwrap() };
+        parts[shard].look(now, || wall);
+        let mut taken = parts[shard].take_under(1, &terms, 1, now);
+        while let Some((_, message)) = parts[shard].next_message() {
+            let mut out = Replies::new();
+            parent.receive(ShardId(shard as u32), &message, (now, wall), &mut out);
+            for order in parent.take_orders() {
+                let outcome = apply(&mut used, &order);
+                parent.settle(&order, outcome, (now, wall), &mut out);
+            }
+            out.iter().for_each(|(to, reply)| parts[to.0 as usize].receive(ShardId::PARENT, reply, now));
+        }
+        if taken == Taken::Wait {
+            taken = parts[shard].retake_under(1, &terms, 1, now);
+        }
+        matches!(taken, Taken::Yes(_))
+    };
+    assert_eq!([1, 1, 0, 0].map(|shard| passes(shard, 1, 20)), [true; 4]);
+    assert!(passes(0, 2, 6) && passes(0, 2, 6) && !passes(0, 2, 6), "of six, four were used");
+    // The other shard never heard of the six.
+    assert_eq!([1, 0, 1].map(|shard| passes(shard, 3, 20)), [true; 3]);
+    assert_eq!((0..20).filter(|_| passes(1, 3, 20)).count(), 11, "of twenty, nine were used");
+    assert!(!passes(0, 3, 20));
+}
