@@ -18,6 +18,7 @@ use crate::edge::forward::converse::{self, Ended};
 use crate::edge::forward::destination::Destination;
 use crate::edge::forward::failures;
 use crate::edge::forward::retry::{Attempt, Attempts, Why};
+use crate::edge::forward::slowed::Slowed;
 use crate::edge::forward::upgrade;
 use crate::edge::shard::scratch::{Read, RequestState, WhyFailed};
 use crate::edge::upstream::acquire::{Acquired, Affinity, outcome_of};
@@ -25,9 +26,10 @@ use crate::edge::upstream::carrier::{Purpose, UpstreamStream};
 use crate::edge::upstream::load::InFlight;
 use crate::link::UpstreamCounter;
 use crate::net::Net;
+use crate::policy::throttle::Direction;
 use crate::route;
 use crate::wire::grpc::{Code, End};
-use crate::wire::head::Version;
+use crate::wire::head::{BodyLength, Version};
 use crate::wire::upgrade::Protocol;
 
 /// How one attempt ended.
@@ -98,6 +100,10 @@ async fn tries<N: Net, S: BodySource, K: Client>(
     destination: &Destination<'_, N>,
 ) -> Result<(), Fault> {
     let context = exchange.context;
+    if exchange.state.effects.slows() {
+        // tidy(hot): only where a body is slowed down; no other exchange should be larger for it.
+        Box::pin(pass_first(context, exchange.state, destination.deadline)).await;
+    }
     let mut attempts = Attempts::NONE;
     loop {
         exchange.state.record.tries = attempts.begin();
@@ -124,6 +130,19 @@ async fn tries<N: Net, S: BodySource, K: Client>(
         // The attempt that failed gave its place to whoever waited longest.
         destination.acquire(context).admit().await?;
     }
+}
+
+/// Waits until what came of a body with its head may pass of the rates that the body shares with others.
+async fn pass_first<N: Net>(context: Context<'_, N>, state: &RequestState, until: Tick) {
+    let Some(slowed) = Slowed::new(context.shard, &state.effects, Direction::Upload) else { return };
+    let here = match context.request.head.body {
+        BodyLength::None => 0,
+        _ if state.body.is_begun() => state.replay.len() as u64,
+        // What comes behind a request may be the next one.
+        BodyLength::Exact(length) => length.min(context.behind.len() as u64),
+        _ => context.behind.len() as u64,
+    };
+    slowed.begin_shared(here, until).await;
 }
 
 /// Which upstream: by weight, where the route names several.

@@ -73,8 +73,8 @@ pub(crate) async fn converse<N: Net, S: BodySource, K: Client, R: Remote>(
     let upload = Upload { context, destination, remote, received, encode, least, continuation, protected, slowed };
     let buf = upload.compose(exchange)?;
     if let Some(slowed) = slowed {
-        // tidy(hot): only where a body is slowed down; no other exchange should be larger for it.
-        Box::pin(slowed.begin(received.get() - before, destination.deadline)).await;
+        // Of the rates that it shares, what came with the head has passed before the first attempt (`attempts`).
+        slowed.note(received.get() - before);
     }
     context.watch.begin(remote.abort_handle(), began);
     let streams = !exchange.source.done() && context.request.head.body != BodyLength::None;

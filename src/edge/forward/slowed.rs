@@ -84,9 +84,19 @@ impl<'a, N: Net> Slowed<'a, N> {
 
     /// So many bytes pass that come with the head: of its own rate at once, of a shared one when they may.
     pub(crate) async fn begin(&self, bytes: u64, until: Tick) {
+        self.note(bytes);
+        self.begin_shared(bytes, until).await;
+    }
+
+    /// So many bytes pass of its own rate.
+    pub(crate) fn note(&self, bytes: u64) {
         if let Some(own) = &self.own {
             own.pass(bytes, self.shard.thread.net.now());
         }
+    }
+
+    /// Waits until so many bytes may pass of the rates that it shares.
+    pub(crate) async fn begin_shared(&self, bytes: u64, until: Tick) {
         for keyed in &self.keyed {
             self.pass_keyed(keyed, bytes, until).await;
         }
