@@ -154,11 +154,13 @@ fn what_one_gateway_writes_the_other_knows_within_a_second() {
     assert_eq!(send(&one, "DELETE", "/consumers/acme", &Value::Null).0, 204);
     assert!(time_until(&other, text(&last, "key"), 401) < Duration::from_secs(1));
     // Of two who change one revision, one wins, whichever gateway they ask.
-    assert_eq!(send(&one, "PUT", "/groups/gold", &json!({})).0, 201);
+    let (status, gold) = send(&one, "PUT", "/groups/gold", &json!({}));
+    assert_eq!(status, 201);
+    let matching = format!("If-Match: \"{}\"\r\n", gold["revision"]);
     let races = thread::scope(|scope| {
         let change = |gateway: &Gateway| {
             let body = json!({ "description": "x" });
-            try_send(admin(gateway), ("PUT", "/groups/gold"), &body, "If-Match: \"1\"\r\n").expect("an answer").0
+            try_send(admin(gateway), ("PUT", "/groups/gold"), &body, &matching).expect("an answer").0
         };
         let racers = [&one, &other].map(|gateway| scope.spawn(move || change(gateway)));
         let mut statuses = racers.map(|racer| racer.join().expect("an answer"));
