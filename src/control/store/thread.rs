@@ -25,6 +25,19 @@ const OPEN_AGAIN_MIN: Duration = Duration::from_millis(250);
 /// The longest.
 const OPEN_AGAIN_MAX: Duration = Duration::from_secs(5);
 
+/// A store that has worked for so long and fails then is opened again soon. One that fails earlier, as on a disk that
+/// has room for small writes only, is left alone for longer each time, and so is the log.
+const STEADY: Duration = Duration::from_secs(60);
+
+/// How long a store that fails is left alone, by the wait before and by how long it has worked.
+fn wait_after(before: Duration, worked: Duration) -> Duration {
+    if worked >= STEADY { OPEN_AGAIN_MIN } else { longer(before) }
+}
+
+fn longer(wait: Duration) -> Duration {
+    (wait * 2).min(OPEN_AGAIN_MAX)
+}
+
 /// What the store tells the control plane, in the order in which it happened on disk.
 #[derive(Debug)]
 pub(crate) enum StoreEvent {
@@ -73,6 +86,8 @@ pub(super) struct StoreThread {
     pub events: mpsc::UnboundedSender<StoreEvent>,
     /// What was said last: the store can be read and written.
     pub was_up: bool,
+    /// Since when it works, if it does.
+    pub up_since: Instant,
     /// When to look for changes of others, or to open the store again.
     pub look_at: Instant,
     /// The wait before the store is opened again.
@@ -88,7 +103,8 @@ impl StoreThread {
         events: mpsc::UnboundedSender<StoreEvent>,
     ) -> StoreThread {
         let (was_up, look_at) = (fault.is_none(), Instant::now());
-        StoreThread { target, database, seen, events, was_up, look_at, open_again: OPEN_AGAIN_MIN }
+        let (open_again, up_since) = (OPEN_AGAIN_MIN, Instant::now());
+        StoreThread { target, database, seen, events, was_up, up_since, look_at, open_again }
     }
 
     /// Until nobody can ask any more. What was asked before is done.
@@ -154,8 +170,8 @@ impl StoreThread {
             return;
         }
         (self.database, self.was_up) = (None, false);
-        self.open_again = OPEN_AGAIN_MIN;
-        self.look_at = Instant::now() + OPEN_AGAIN_MIN;
+        self.open_again = wait_after(self.open_again, self.up_since.elapsed());
+        self.look_at = Instant::now() + self.open_again;
         let _ = self.events.send(StoreEvent::Down(fault));
     }
 
@@ -198,11 +214,12 @@ impl StoreThread {
         match opened {
             Ok((database, effects, last)) => {
                 (self.database, self.seen, self.was_up) = (Some(database), Some(last), true);
+                self.up_since = Instant::now();
                 let _ = self.events.send(StoreEvent::Up(effects));
             }
             Err(fault) => {
                 tracing::debug!(%fault, "the store cannot be opened again");
-                self.open_again = (self.open_again * 2).min(OPEN_AGAIN_MAX);
+                self.open_again = longer(self.open_again);
                 // A file that cannot be written may still be read, for whoever asks what stands in it.
                 if let StoreTarget::File(path) = &self.target {
                     self.database = file::open_to_read(path).ok();
@@ -228,4 +245,21 @@ fn changed(database: &mut Database, seen: Option<u64>) -> Result<(Vec<Effect>, u
             (effects, last)
         }
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_store_that_fails_again_and_again_is_left_alone_for_longer() {
+        let (soon, late) = (Duration::from_secs(1), STEADY);
+        let mut waits = vec![OPEN_AGAIN_MIN];
+        for _ in 0..6 {
+            waits.push(wait_after(waits[waits.len() - 1], soon));
+        }
+        let seconds: Vec<f64> = waits.iter().map(Duration::as_secs_f64).collect();
+        assert_eq!(seconds, [0.25, 0.5, 1.0, 2.0, 4.0, 5.0, 5.0]);
+        assert_eq!(wait_after(OPEN_AGAIN_MAX, late), OPEN_AGAIN_MIN);
+    }
 }
