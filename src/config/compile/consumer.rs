@@ -11,6 +11,7 @@ use crate::config::spec::consumer::{BasicSpec, CertificateSpec, ConsumerSpec, Hm
 use crate::config::spec::scalar::Moment;
 use crate::policy::directory::{CredentialKind, Expiry, KeyHash, certificate_lookup, jwt_lookup};
 use crate::policy::key_format::{KEY_BYTES_MAX, hash_of, parse_hash};
+use crate::policy::password::PasswordHash;
 
 /// Where credentials stand, to find those that are declared twice.
 #[derive(Default)]
@@ -135,6 +136,11 @@ impl Compiler<'_> {
         }
         if hash.value.0.is_empty() {
             self.absent(spec.location, Report::error(spec.location, "`hash` is missing: the hash of the password"));
+            return None;
+        }
+        if let Err(reason) = PasswordHash::parse(hash.value.0.trim()) {
+            let report = Report::error(hash.location, format!("the hash of `{}` is not known", user.value));
+            self.faults.push(report.help(reason));
             return None;
         }
         let (lookup, secret) = (user.value.as_bytes().into(), hash.value.0.trim().as_bytes().into());

@@ -28,6 +28,7 @@ use crate::control::store::fault::StoreFault;
 use crate::net::machine;
 use crate::policy::directory::{CredentialKind, certificate_lookup, jwt_lookup};
 use crate::policy::key_format;
+use crate::policy::password::PasswordHash;
 
 /// Credentials that are read from the store at a time while a list is filtered.
 const READ_COUNT: usize = 500;
@@ -326,6 +327,8 @@ fn new_of(body: CredentialBody, prefix: &str) -> Result<(NewCredential, Once), P
             if user.contains(':') {
                 return Err(fault("user", "has no colon (RFC 7617)"));
             }
+            // Nobody may have sent the password itself.
+            PasswordHash::parse(hash).map_err(|reason| fault("hash", reason))?;
             (Kind::Named(CredentialKind::Basic), user.as_bytes().to_vec(), hash.as_bytes().to_vec())
         }
         KindWord::Hmac => {
@@ -453,7 +456,10 @@ mod tests {
         for (json, expected) in [
             (json!({ "kind": "key", "consumer": "a" }), "key"),
             (json!({ "kind": "key", "consumer": "a", "sha256": hash }), "key"),
-            (json!({ "kind": "basic", "consumer": "a", "user": "u", "hash": "$2y$05$x" }), "basic"),
+            (
+                json!({ "kind": "basic", "consumer": "a", "user": "u", "hash": "{SHA}W6ph5Mm5Pz8GgiULbPgzG37mj9g=" }),
+                "basic",
+            ),
             (json!({ "kind": "hmac", "consumer": "a", "key_id": "k" }), "hmac"),
             (json!({ "kind": "jwt", "consumer": "a", "subject": "s", "issuer": "i" }), "jwt"),
             (json!({ "kind": "certificate", "consumer": "a", "san": "a.test" }), "certificate"),
@@ -468,6 +474,8 @@ mod tests {
             (json!({ "kind": "key", "consumer": "a", "sha256": "ab" }), "/sha256"),
             (json!({ "kind": "basic", "consumer": "a", "user": "a:b", "hash": "x" }), "/user"),
             (json!({ "kind": "basic", "consumer": "a", "user": "u" }), "/hash"),
+            (json!({ "kind": "basic", "consumer": "a", "user": "u", "hash": "secret" }), "/hash"),
+            (json!({ "kind": "basic", "consumer": "a", "user": "u", "hash": "$2y$05$x" }), "/hash"),
             (json!({ "kind": "hmac", "consumer": "a", "key_id": "k", "secret": "short" }), "/secret"),
             (json!({ "kind": "jwt", "consumer": "a", "subject": "a\u{0}b" }), "/subject"),
             (json!({ "kind": "certificate", "consumer": "a", "san": "a", "subject": "b" }), "/subject"),
