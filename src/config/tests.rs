@@ -6,6 +6,8 @@ use std::path::Path;
 
 use super::*;
 use crate::base::limits::POLICIES_MAX;
+use crate::policy::Policy;
+use crate::policy::token::{ClaimPath, ConsumerBy, Unknown};
 use crate::wire::grpc::json::sample;
 
 /// The reports of `load` for a text, to which a listener is appended.
@@ -188,6 +190,25 @@ fn limits_of_the_process_are_divided_but_for_caps_that_shards_share() {
     assert_eq!((plan.process.shards, plan.process.connections_max), (4, 2));
     assert_eq!((caps.requests, caps.pending, caps.endpoint_connections), (10, 3, 1));
     assert_eq!(plan.upstreams[0].idle_max, Some(2));
+}
+
+#[test]
+fn a_token_finds_whoever_has_a_credential_for_its_subject_where_nothing_is_said() {
+    for (said, claim, unknown) in [
+        ("", "sub", Unknown::Passes),
+        ("consumer = {}", "sub", Unknown::Refused),
+        ("consumer = { claim = \"azp\", optional = true }", "azp", Unknown::Passes),
+    ] {
+        let text = format!(
+            "[[listener]]\nbind = \"127.0.0.1:1\"\n[policy.tokens.jwt]\naudience = \"a\"\n{said}\n\
+             issuer = {{ name = \"https://i.test\" }}\n[[route]]\necho = true\npolicies = \"tokens\"\n"
+        );
+        let source = ConfigSource::Text { name: "t.toml".to_owned(), text };
+        let loaded = load(&source, &Environment::sealed()).unwrap_or_else(|reports| panic!("{}", reports.plain()));
+        let Policy::Jwt(plan) = &loaded.plan.policies[0].policy else { panic!("another kind") };
+        let rule = plan.consumer.as_ref().expect("a rule");
+        assert_eq!((&rule.claim, rule.by, rule.unknown), (&ClaimPath::new(claim), ConsumerBy::Credential, unknown));
+    }
 }
 
 #[test]

@@ -103,9 +103,12 @@ impl Compiler<'_> {
         list.into()
     }
 
-    /// How a token leads to a consumer.
+    /// How a token leads to a consumer. Where nothing is said, whoever has a credential for its subject is known, and
+    /// all others pass with their claims.
     pub(super) fn token_consumer(&mut self, spec: Option<&TokenConsumer>) -> Option<ConsumerRule> {
-        spec.map(|spec| ConsumerRule {
+        let unsaid = TokenConsumer { optional: true, ..TokenConsumer::default() };
+        let spec = spec.unwrap_or(&unsaid);
+        Some(ConsumerRule {
             claim: ClaimPath::new(&spec.claim),
             by: match spec.by {
                 spec::ConsumerBy::Credential => ConsumerBy::Credential,

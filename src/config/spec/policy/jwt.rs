@@ -35,7 +35,8 @@ table! {
         max_age: Option<Time> = None,
         /// Where tokens stand.
         from: TokenFrom = TokenFrom::default(),
-        /// How a token leads to a consumer.
+        /// How a token leads to a consumer. Without it, a consumer with a `jwt` credential for the subject (`sub`) is
+        /// known by it, and all other tokens pass with their claims alone.
         consumer: Option<TokenConsumer> = None,
         /// The consumer that a request without any token counts as; without it such a request is refused.
         anonymous: Option<Located<String>> = None,

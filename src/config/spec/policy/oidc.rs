@@ -72,7 +72,8 @@ table! {
         require: Many<String> = Many::default(),
         /// Claims that must say one of these texts, or be lists with one of them; otherwise 403.
         claims: Named<Many<String>> = Named::default(),
-        /// How an account leads to a consumer.
+        /// How an account leads to a consumer. Without it, a consumer with a `jwt` credential for the subject (`sub`)
+        /// is known by it, and all other accounts pass with their claims alone.
         consumer: Option<TokenConsumer> = None,
         /// The consumer that a request without a session counts as; without it people sign in.
         anonymous: Option<Located<String>> = None,
