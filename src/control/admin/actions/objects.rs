@@ -148,9 +148,15 @@ impl Filters {
     }
 
     fn take(&self, body: &Value) -> bool {
-        self.0.iter().all(|(member, wanted)| match &body[*member] {
-            Value::Array(items) => items.contains(wanted),
-            value => value == wanted,
+        self.0.iter().all(|(member, wanted)| {
+            let has = match &body[*member] {
+                Value::Array(items) => items.contains(wanted),
+                value => value == wanted,
+            };
+            // Somebody may have a plan for one product alone.
+            let by_product =
+                || body["plans"].as_object().is_some_and(|plans| plans.values().any(|plan| plan == wanted));
+            has || (*member == "plan" && by_product())
         })
     }
 }
@@ -335,4 +341,24 @@ async fn delete(kind: ObjectKind, call: &Call, state: &AdminState) -> Result<Rep
     let write = Write::Delete { kind, name: call.segment(0).to_owned(), expected };
     let outcome = state.write(call, write).await.map_err(|refused| as_condition(refused, call))?;
     Ok(applied(Reply::nothing(), outcome.reach))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_plan_is_found_whatever_product_it_is_for() {
+        let filters = Filters(vec![("plan", "gold".into())]);
+        for (body, taken) in [
+            (json!({ "plan": "gold", "plans": {} }), true),
+            (json!({ "plan": "free", "plans": { "maps": "gold" } }), true),
+            (json!({ "plan": "free", "plans": { "gold": "free" } }), false),
+            (json!({}), false),
+        ] {
+            assert_eq!(filters.take(&body), taken, "{body}");
+        }
+    }
 }
