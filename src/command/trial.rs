@@ -37,6 +37,13 @@ pub(super) fn test(arguments: &TestArguments) -> ExitCode {
     if wrong {
         return ExitCode::from(WRONG);
     }
+    if let Some(filter) = &arguments.filter
+        && !suites.iter().flat_map(|suite| &suite.tests).any(|test| test.name.contains(filter.as_str()))
+    {
+        // A filter that is misspelt must not look like tests that pass.
+        eprintln!("error: no test has `{filter}` in its name");
+        return ExitCode::from(WRONG);
+    }
     let begun = Instant::now();
     let ran: Vec<Ran<'_>> = suites.iter().map(|suite| run(suite, arguments)).collect();
     match arguments.output {

@@ -50,6 +50,9 @@ fn a_filter_leaves_tests_out() {
     let (out, _folder) = tested(TWO, &["--filter", "goo"]);
     assert_eq!(out.code, 0, "{}", out.all());
     assert!(out.text().contains("1 passed; 0 failed; 1 filtered out"), "{}", out.text());
+    let (out, _folder) = tested(TWO, &["--filter", "good and bad"]);
+    assert_eq!(out.code, 2, "{}", out.all());
+    assert!(out.all().contains("no test has `good and bad` in its name"), "{}", out.all());
 }
 
 #[test]

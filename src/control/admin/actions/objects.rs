@@ -345,8 +345,6 @@ async fn delete(kind: ObjectKind, call: &Call, state: &AdminState) -> Result<Rep
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
 
     #[test]
