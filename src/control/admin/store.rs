@@ -73,8 +73,13 @@ impl AdminState {
             failed
         }));
         self.asks.send(AdminRequest::Read(job)).await.map_err(|_| Problem::no_answer())?;
-        // Where the store is not open, or too much waits for the disk, the job is dropped.
-        answer.await.unwrap_or(Err(StoreFault::Busy)).map_err(|fault| problem(&fault))
+        match answer.await {
+            Ok(outcome) => outcome.map_err(|fault| problem(&fault)),
+            // The job was dropped.
+            Err(_) => {
+                Err(Problem::new(Reason::StoreFailed, "the store cannot be read now, or too much waits for its disk"))
+            }
+        }
     }
 }
 

@@ -30,6 +30,11 @@ enum Of {
 impl Of {
     /// A gateway that counts in `database`, whose section stands in `section`.
     fn counted(self, section: &str, database: &str, more: &str) -> Gateway {
+        self.counted_at(WEB, section, (database, more))
+    }
+
+    /// The same behind this listener.
+    fn counted_at(self, listener: &str, section: &str, (database, more): (&str, &str)) -> Gateway {
         let (objects, policies) = match self {
             Of::Limit => {
                 let limit = format!(
@@ -41,7 +46,7 @@ impl Of {
             Of::Plan => (subscribers(QUOTA, database, more), "[\"keys\", \"all\"]"),
         };
         Setup::new(format!(
-            "{WEB}\n{section}\n{objects}\
+            "{listener}\n{section}\n{objects}\
              [[route]]\npath = \"/limited\"\nanswer = {{ body = \"in\" }}\npolicies = {policies}\n"
         ))
         .shards(2)
@@ -421,5 +426,30 @@ fn another_number_of_a_plan_counts_from_what_was_used() {
         assert!((least..=most).contains(&got) && odd.is_empty(), "{quota}: {got} {odd:?}");
         gateway.signal("KILL");
         gateway.wait(Duration::from_secs(5));
+    }
+}
+
+#[test]
+fn a_binary_upgrade_gives_nobody_a_fresh_quota() {
+    for of in [Of::Limit, Of::Plan] {
+        let folder = TempDir::new().expect("a folder");
+        let port = tool::reserved();
+        let listener = format!("[[listener]]\nname = \"web\"\nbind = \"{}\"\n", port.address());
+        let mut gateway = of.counted_at(&listener, &store(folder.path()), ("store", ""));
+        let here = gateway.here();
+        let mut total = use_up(here, 2, "k", 1_000).0;
+        for _ in 0..2 {
+            let before = gateway.pid();
+            gateway.signal("USR2");
+            let after = wait_for("the successor", || {
+                let status = gateway.admin_get("/status").filter(|answer| answer.status == 200)?;
+                u32::try_from(status.json()["pid"].as_u64()?).ok().filter(|pid| *pid != before)
+            });
+            gateway.adopt(after);
+            total += use_up(here, 2, "k", 500).0;
+        }
+        total += use_up(here, 3, "k", QUOTA * 2).0;
+        println!("{of:?}: {total} of {QUOTA}");
+        assert!((QUOTA * 97 / 100..=QUOTA).contains(&total), "{of:?}: {total} of {QUOTA}");
     }
 }
