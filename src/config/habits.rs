@@ -31,7 +31,17 @@ const ABSENT: &[(&[&str], &str)] = &[
     ),
     (
         &["oidc", "forward_auth_oidc", "openid_connect"],
-        "it logs no browsers in: `external_auth` asks who does, and `[policy.NAME.jwt]` checks tokens",
+        "browsers are logged in by a policy: `[policy.NAME.oidc]`, named by routes",
+    ),
+    (&["hide_credentials"], "write `hide`: it takes credentials out of what the upstream gets"),
+    (
+        &["key_names", "key_in_header", "key_in_query"],
+        "where keys stand is said by `header`, `bearer`, `basic`, `cookie` and `query`",
+    ),
+    (&["limit_by"], "what is counted apart is the `key`: `\"consumer\"`, `\"address\"`, `\"header:NAME\"`"),
+    (
+        &["redis_host", "redis_port", "redis_database"],
+        "the server is named by `[redis] url`, and `counted_in = \"redis\"` counts there",
     ),
     (&["mirror", "traffic_mirror", "shadow", "request_mirror_policies"], "it mirrors no requests"),
     (&["http3", "quic", "listen_quic"], "it speaks HTTP/1.1 and HTTP/2, not HTTP/3"),

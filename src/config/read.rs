@@ -69,7 +69,14 @@ impl State<'_> {
                 Report::error(at.location, title).label(label)
             }
             ErrorKind::Type(expected) => {
-                Report::error(at.location, format!("expected {}, found {}", plain_words(expected), at.node.kind_name()))
+                let (wanted, found) = (plain_words(expected), at.node.kind_name());
+                let report = Report::error(at.location, format!("expected {wanted}, found {found}"));
+                match (&*wanted, found) {
+                    ("a list", "a table") => {
+                        report.help("a list of tables is written `[[NAME]]`, once for each of them")
+                    }
+                    _ => report,
+                }
             }
             ErrorKind::Value(expected) => Report::error(at.location, format!("expected {}", plain_words(expected))),
             ErrorKind::Variant(found, known) => Report::error(at.location, format!("`{found}` is not allowed here"))
