@@ -28,8 +28,9 @@ mod thread;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::thread::Builder;
+use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
 
@@ -52,6 +53,8 @@ pub(crate) struct Store {
     /// Events that were sent and not taken; with the jobs that wait at most `STORE_JOBS_MAX`.
     open: Arc<AtomicUsize>,
     writes: u64,
+    /// Has nothing, and ends with the thread.
+    ended: Receiver<()>,
 }
 
 /// The events of a store.
@@ -98,6 +101,9 @@ impl std::fmt::Debug for Opened {
     }
 }
 
+/// Longest wait for a file to be closed.
+const CLOSE_WAIT: Duration = Duration::from_secs(2);
+
 /// Opens a store and reads it. Takes as long as it is large: not for the control plane's thread. Fails where the store
 /// must not be touched: another program or a newer version wrote it.
 pub(crate) fn open(target: &StoreTarget, declared: &Arc<Declared>) -> Result<Opened, StoreFault> {
@@ -134,11 +140,26 @@ pub(crate) fn open(target: &StoreTarget, declared: &Arc<Declared>) -> Result<Ope
     let (events_in, events) = mpsc::unbounded_channel();
     let open = Arc::new(AtomicUsize::new(0));
     let thread = StoreThread::new(target.clone(), opened, fault.as_ref(), events_in);
-    let started = Builder::new().name("store".to_owned()).spawn(move || thread.run(&waiting));
+    let (running, ended) = sync_channel::<()>(1);
+    let started = Builder::new().name("store".to_owned()).spawn(move || {
+        let _running = running;
+        thread.run(&waiting);
+    });
     started.map_err(|error| StoreFault::Unavailable(error.to_string()))?;
-    let store = Store { jobs, open: Arc::clone(&open), writes: 0 };
+    let store = Store { jobs, open: Arc::clone(&open), writes: 0, ended };
     let (events, declared) = (Some(StoreEvents { events, open }), Arc::clone(declared));
     Ok(Opened { store, events, declared, snapshot, numbers, revoked, read, fault })
+}
+
+impl Drop for Store {
+    /// Waits until the file is closed: a process that ended meanwhile would leave a log behind that nobody can read
+    /// where the folder is only read.
+    fn drop(&mut self) {
+        let (nobody, _) = sync_channel::<Job>(1);
+        drop(std::mem::replace(&mut self.jobs, nobody));
+        // An error says that the thread has ended. A disk that hangs must not hold up the end.
+        let _ = self.ended.recv_timeout(CLOSE_WAIT);
+    }
 }
 
 impl Store {
